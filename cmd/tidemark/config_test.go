@@ -1,0 +1,88 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/pflag"
+)
+
+func TestSettingsGoByTheNamesOfTheManual(t *testing.T) {
+	want := map[string]string{
+		"TIDEMARK_HTTP_ADDR": "http-addr", "TIDEMARK_ADMIN_ADDR": "admin-addr", "TIDEMARK_DATA_DIR": "data-dir",
+		"TIDEMARK_EVENTSTORE": "eventstore", "TIDEMARK_NODE_ADDR": "node-addr", "TIDEMARK_DOCUMENTS": "documents",
+		"TIDEMARK_AUTH_JWKS": "auth-jwks", "TIDEMARK_AUTH_HS256_SECRET_FILE": "auth-hs256-secret-file",
+		"TIDEMARK_AUTH_ISSUER": "auth-issuer", "TIDEMARK_AUTH_AUDIENCE": "auth-audience",
+		"TIDEMARK_SNAPSHOT_EVERY": "snapshot-every", "TIDEMARK_ORDER_OPEN_FOR": "order-open-for",
+		"TIDEMARK_PREPARE_WITHIN": "prepare-within", "TIDEMARK_LOG_LEVEL": "log-level", "TIDEMARK_LOG_FORMAT": "log-format",
+		"TIDEMARK_RATE_LIMIT": "rate-limit", "TIDEMARK_API": "api",
+	}
+	have := map[string]string{}
+	for _, s := range settings() {
+		have[s.env] = s.flag
+	}
+	for env, flag := range want {
+		if have[env] != flag {
+			t.Errorf("%s has flag %q, want %q", env, have[env], flag)
+		}
+	}
+}
+
+// TestEnvconfigReadsEveryVariableByItsName sets each variable by the name we print and sees it arrive.
+func TestEnvconfigReadsEveryVariableByItsName(t *testing.T) {
+	for _, s := range settings() {
+		t.Setenv(s.env, "\x01nonsense")
+	}
+	_, err := loadConfig(nil)
+	if err == nil {
+		t.Fatal("nonsense everywhere was accepted")
+	}
+	for _, name := range []string{"HTTP_ADDR", "EVENTSTORE", "DOCUMENTS", "SNAPSHOT_EVERY", "ORDER_OPEN_FOR", "PREPARE_WITHIN",
+		"LOG_LEVEL", "LOG_FORMAT", "RATE_LIMIT", "API", "LOW_STOCK", "AUTH_JWKS", "AUTH_HS256_SECRET_FILE", "NODE_ADDR", "ADMIN_ADDR"} {
+		if !strings.Contains(err.Error(), "TIDEMARK_"+name+"=") {
+			t.Errorf("TIDEMARK_%s is not reported in:\n%v", name, err)
+		}
+	}
+}
+
+func TestDefaultsAndFlags(t *testing.T) {
+	t.Setenv("TIDEMARK_HTTP_ADDR", "127.0.0.1:9")
+	t.Setenv("TIDEMARK_ORDER_OPEN_FOR", "")
+	flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
+	bindFlags(flags)
+	if err := flags.Parse([]string{"--http-addr", "127.0.0.1:0"}); err != nil {
+		t.Fatal(err)
+	}
+	config, err := loadConfig(flags)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if config.HTTPAddr != "127.0.0.1:0" {
+		t.Errorf("the flag did not override the variable: %q", config.HTTPAddr)
+	}
+	if config.OrderOpenFor != 24*time.Hour || config.PrepareWithin != 15*time.Minute || config.SnapshotEvery != 100 || config.DataDir != "./data" {
+		t.Errorf("defaults are %+v", config)
+	}
+}
+
+func TestOtherThanLoopbackNeedsKeys(t *testing.T) {
+	for addr, ok := range map[string]bool{
+		"127.0.0.1:8080": true, "[::1]:8080": true, "localhost:0": true, "127.9.9.9:1": true,
+		"0.0.0.0:8080": false, ":8080": false, "10.0.0.1:80": false, "[::]:80": false, "example.org:80": false,
+	} {
+		config := Config{HTTPAddr: addr, NodeAddr: "off", Eventstore: "embedded", Documents: "embedded", RateLimit: "100",
+			OrderOpenFor: 1, PrepareWithin: 1, RequestTimeout: 1, LogLevel: "info"}
+		if problems := config.check(); (len(problems) == 0) != ok {
+			t.Errorf("%s: %v", addr, problems)
+		}
+	}
+}
+
+func TestPasswordsStayOutOfMessages(t *testing.T) {
+	for _, s := range []string{"http://admin:changeit@host:2113", "nonsense admin:changeit@host"} {
+		if got := redact(s); strings.Contains(got, "changeit") {
+			t.Errorf("redact(%q) = %q", s, got)
+		}
+	}
+}
