@@ -1,0 +1,279 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"strconv"
+
+	"github.com/spf13/cobra"
+)
+
+type modelRow struct {
+	Name            string  `json:"name"`
+	Generation      int64   `json:"generation"`
+	State           string  `json:"state"`
+	LagEvents       int64   `json:"lagEvents"`
+	LagSeconds      float64 `json:"lagSeconds"`
+	EventsPerSecond float64 `json:"eventsPerSecond"`
+	Blocked         int64   `json:"blocked"`
+	UpdatedAt       string  `json:"updatedAt"`
+	Cause           string  `json:"cause"`
+	Remedy          string  `json:"remedy"`
+}
+
+func readmodelsCommand(p *program) *cobra.Command {
+	command := &cobra.Command{Use: "readmodels", Short: "look after the read models", Args: cobra.NoArgs, RunE: groupUsage}
+	command.PersistentFlags().BoolVar(&p.json, "json", false, "print JSON")
+	command.AddCommand(
+		operation{use: "list", short: "all read models with lag, rate and blocked streams", args: cobra.NoArgs, method: "GET",
+			path: func([]string) string { return "/v1/ops/readmodels" }, print: printModels}.command(p),
+		operation{use: "show NAME", short: "one read model", args: cobra.ExactArgs(1), method: "GET", path: modelPath("")}.command(p),
+		operation{use: "blocked NAME", short: "streams that wait behind an event that can't be applied", args: cobra.ExactArgs(1), method: "GET",
+			path: modelPath("/blocked"), print: printBlocked}.command(p),
+		operation{use: "pause NAME", short: "stop applying events; queries go on with what is there", args: cobra.ExactArgs(1), method: "POST", path: modelPath("/pause"), body: noBody}.command(p),
+		operation{use: "resume NAME", short: "apply events again", args: cobra.ExactArgs(1), method: "POST", path: modelPath("/resume"), body: noBody}.command(p),
+		streamsCommand(p, "retry", "try blocked streams again after a repair", false),
+		streamsCommand(p, "skip", "go past the event that blocks; on record", true),
+		rebuildCommand(p),
+		generationCommand(p, "switch", "serve from the rebuilt generation"),
+		generationCommand(p, "rollback", "serve from the generation before"),
+		verifyCommand(p),
+		explainCommand(p),
+	)
+	return command
+}
+
+func modelPath(rest string) func(args []string) string {
+	return func(args []string) string { return "/v1/ops/readmodels/" + escaped(args[0]) + rest }
+}
+
+func noBody([]string) (any, error) { return map[string]any{}, nil }
+
+func printModels(p *program, body []byte) error {
+	var list struct {
+		Items []modelRow `json:"items"`
+	}
+	if err := json.Unmarshal(body, &list); err != nil {
+		return err
+	}
+	rows := make([][]string, 0, len(list.Items))
+	var notes []string
+	for _, m := range list.Items {
+		rows = append(rows, []string{m.Name, strconv.FormatInt(m.Generation, 10), m.State, strconv.FormatInt(m.LagEvents, 10), seconds(m.LagSeconds),
+			fmt.Sprintf("%.0f/s", m.EventsPerSecond), strconv.FormatInt(m.Blocked, 10), m.UpdatedAt})
+		if m.Cause != "" {
+			notes = append(notes, fmt.Sprintf("%s: %s. %s", m.Name, m.Cause, m.Remedy))
+		}
+	}
+	if err := table(p.out, []string{"name", "generation", "state", "lag", "behind", "rate", "blocked", "updated"}, rows); err != nil {
+		return err
+	}
+	for _, note := range notes {
+		fmt.Fprintln(p.out, note)
+	}
+	return nil
+}
+
+type blockedRow struct {
+	Stream   string `json:"stream"`
+	Revision int64  `json:"revision"`
+	Type     string `json:"type"`
+	Reason   string `json:"reason"`
+	Attempts int64  `json:"attempts"`
+	Since    string `json:"since"`
+}
+
+func printBlocked(p *program, body []byte) error {
+	var list struct {
+		Items []blockedRow `json:"items"`
+	}
+	if err := json.Unmarshal(body, &list); err != nil {
+		return err
+	}
+	rows := make([][]string, 0, len(list.Items))
+	for _, b := range list.Items {
+		rows = append(rows, []string{b.Stream, strconv.FormatInt(b.Revision, 10), b.Type, strconv.FormatInt(b.Attempts, 10), b.Since, b.Reason})
+	}
+	return table(p.out, []string{"stream", "revision", "type", "attempts", "since", "reason"}, rows)
+}
+
+// streamsCommand retries or skips blocked streams: those named, or all.
+func streamsCommand(p *program, name, short string, destroys bool) *cobra.Command {
+	var yes, all bool
+	command := &cobra.Command{Use: name + " NAME [STREAM…]", Short: short, Args: cobra.MinimumNArgs(1)}
+	command.Flags().BoolVar(&all, "all", false, "all blocked streams")
+	if destroys {
+		command.Flags().BoolVar(&yes, "yes", false, "do it")
+	}
+	command.RunE = func(command *cobra.Command, args []string) error {
+		if all == (len(args) > 1) {
+			return usageError{errors.New("name the streams, or --all")}
+		}
+		ctx := command.Context()
+		return p.service(ctx, func(client *apiClient) error {
+			body := map[string]any{}
+			if !all {
+				body["streams"] = args[1:]
+			}
+			if destroys && !yes {
+				return p.planSkip(ctx, client, args)
+			}
+			got, err := client.call(ctx, "POST", modelPath("/"+name)(args), body, nil)
+			if err != nil {
+				return err
+			}
+			return printRaw(p.out, got.body)
+		})
+	}
+	return command
+}
+
+// planSkip shows the events that a skip would leave out for good.
+func (p *program) planSkip(ctx context.Context, client *apiClient, args []string) error {
+	var list struct {
+		Items []blockedRow `json:"items"`
+	}
+	if _, err := client.call(ctx, "GET", modelPath("/blocked")(args), nil, &list); err != nil {
+		return err
+	}
+	named := map[string]bool{}
+	for _, stream := range args[1:] {
+		named[stream] = true
+	}
+	count := 0
+	for _, b := range list.Items {
+		if len(named) == 0 || named[b.Stream] {
+			count++
+			fmt.Fprintf(p.out, "  %s revision %d %s: %s\n", b.Stream, b.Revision, b.Type, b.Reason)
+		}
+	}
+	p.needsYes(false, fmt.Sprintf("Skip %d events of %s for good.", count, args[0]))
+	return nil
+}
+
+func rebuildCommand(p *program) *cobra.Command {
+	var switchOver bool
+	command := &cobra.Command{Use: "rebuild NAME", Short: "build a new generation beside the live one and compare them", Args: cobra.ExactArgs(1)}
+	command.Flags().BoolVar(&switchOver, "switch", false, "serve from it once it has caught up")
+	command.RunE = func(command *cobra.Command, args []string) error {
+		ctx := command.Context()
+		return p.service(ctx, func(client *apiClient) error {
+			j, err := p.runJob(ctx, client, modelPath("/rebuild")(args), map[string]any{"switch": switchOver})
+			if err != nil {
+				return err
+			}
+			if err := printJSON(p.out, j.Result); err != nil {
+				return err
+			}
+			if !switchOver && !p.json {
+				fmt.Fprintf(p.out, "Serve from it with: tidemark readmodels switch %s --yes\n", args[0])
+			}
+			return nil
+		})
+	}
+	return command
+}
+
+func generationCommand(p *program, name, short string) *cobra.Command {
+	var yes bool
+	command := &cobra.Command{Use: name + " NAME", Short: short, Args: cobra.ExactArgs(1)}
+	command.Flags().BoolVar(&yes, "yes", false, "do it")
+	command.RunE = func(command *cobra.Command, args []string) error {
+		ctx := command.Context()
+		return p.service(ctx, func(client *apiClient) error {
+			var m modelRow
+			if _, err := client.call(ctx, "GET", modelPath("")(args), nil, &m); err != nil {
+				return err
+			}
+			if !p.needsYes(yes, fmt.Sprintf("%s: %s; %s serves from generation %d now.", name, short, m.Name, m.Generation)) {
+				return nil
+			}
+			j, err := p.runJob(ctx, client, modelPath("/"+name)(args), nil)
+			if err != nil {
+				return err
+			}
+			return printJSON(p.out, j.Result)
+		})
+	}
+	return command
+}
+
+// verifyCommand compares documents with the log; it ends with exit code 1 where they differ.
+func verifyCommand(p *program) *cobra.Command {
+	return &cobra.Command{Use: "verify [NAME…]", Short: "compare documents with the log; all read models without a name", RunE: func(command *cobra.Command, args []string) error {
+		ctx := command.Context()
+		return p.service(ctx, func(client *apiClient) error { return p.verify(ctx, client, args) })
+	}}
+}
+
+func (p *program) verify(ctx context.Context, client *apiClient, names []string) error {
+	if len(names) == 0 {
+		var list struct {
+			Items []modelRow `json:"items"`
+		}
+		if _, err := client.call(ctx, "GET", "/v1/ops/readmodels", nil, &list); err != nil {
+			return err
+		}
+		for _, m := range list.Items {
+			names = append(names, m.Name)
+		}
+	}
+	drift := false
+	results := map[string]any{}
+	for _, name := range names {
+		j, err := p.runJob(ctx, client, modelPath("/verify")([]string{name}), nil)
+		if err != nil {
+			return err
+		}
+		results[name] = j.Result
+		checked, _ := j.Result["checked"].(float64)
+		differing, _ := j.Result["differing"].(float64)
+		drift = drift || differing > 0
+		if !p.json {
+			fmt.Fprintf(p.out, "%-20s %8.0f checked  %8.0f differing\n", name, checked, differing)
+			printDifferences(p, j.Result["differences"])
+		}
+	}
+	if p.json {
+		if err := printJSON(p.out, results); err != nil {
+			return err
+		}
+	}
+	if drift {
+		return errDrift
+	}
+	return nil
+}
+
+func printDifferences(p *program, differences any) {
+	list, _ := differences.([]any)
+	for _, d := range list {
+		if row, ok := d.(map[string]any); ok {
+			fmt.Fprintf(p.out, "  %v %v: live %v, expected %v\n", row["document"], row["field"], row["live"], row["expected"])
+		}
+	}
+}
+
+// explainCommand shows which events made each field of a document.
+func explainCommand(p *program) *cobra.Command {
+	return &cobra.Command{Use: "explain PATH", Short: "the events that made each field of what a path of the API shows", Args: cobra.ExactArgs(1),
+		Example: "  tidemark readmodels explain /v1/orders/0190…", RunE: func(command *cobra.Command, args []string) error {
+			target, err := url.Parse(args[0])
+			if err != nil || target.Path == "" || target.Path[0] != '/' {
+				return usageError{fmt.Errorf("%q is no path of the API", args[0])}
+			}
+			query := target.Query()
+			query.Set("explain", "true")
+			ctx := command.Context()
+			return p.service(ctx, func(client *apiClient) error {
+				got, err := client.call(ctx, "GET", target.Path+"?"+query.Encode(), nil, nil)
+				if err != nil {
+					return err
+				}
+				return printRaw(p.out, got.body)
+			})
+		}}
+}
