@@ -1,0 +1,190 @@
+package codec
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tidemark-dev/tidemark/domain"
+	"github.com/tidemark-dev/tidemark/domain/account"
+	"github.com/tidemark-dev/tidemark/domain/inventory"
+	"github.com/tidemark-dev/tidemark/domain/order"
+	"github.com/tidemark-dev/tidemark/domain/product"
+)
+
+var update = flag.Bool("update", false, "add goldens for shapes that have none; existing ones never change")
+
+// golden is one stored event and what it has to be read as, for as long as the service exists.
+type golden struct {
+	Stream   string          `json:"stream"`
+	ID       string          `json:"id"`
+	Stored   time.Time       `json:"stored"`
+	Data     json.RawMessage `json:"data"`
+	Metadata json.RawMessage `json:"metadata,omitempty"`
+	Event    json.RawMessage `json:"event"` // in today's shape
+	Meta     domain.Meta     `json:"meta"`
+}
+
+// raw is the stored event; files are indented for people, stored JSON is compact.
+func (g golden) raw(eventType string) Raw {
+	return Raw{Stream: g.Stream, Revision: 3, Position: 77, ID: g.ID, Type: eventType, Stored: g.Stored,
+		Data: compact(g.Data), Metadata: compact(g.Metadata)}
+}
+
+func compact(text []byte) []byte {
+	var buffer bytes.Buffer
+	if len(text) == 0 || json.Compact(&buffer, text) != nil {
+		return text
+	}
+	return buffer.Bytes()
+}
+
+// today has an example of each event in today's shape, every field set: what -update makes goldens of.
+func today() []domain.Event {
+	price := int64(1250)
+	line := order.Line{SKU: "BOOK-1", Name: "A <book> & more", Quantity: 2, UnitPrice: 999, CataloguePrice: &price}
+	return []domain.Event{
+		order.Created{CustomerID: "cust-1", AccountID: "018f0000-0000-7000-8000-000000000001", Currency: "EUR",
+			Items: []order.Line{line, {SKU: "PEN", Quantity: 1, UnitPrice: 1<<53 - 1}}, Address: map[string]any{"city": "Köln"}, Note: "ring twice"},
+		order.ItemAdded{Line: line}, order.ItemRemoved{SKU: "PEN", Quantity: 1}, order.Confirmed{}, order.Prepared{},
+		order.Shipped{Carrier: "DHL", TrackingNumber: "T-1"}, order.Cancelled{Reason: "expired"},
+		product.Listed{Name: "A book", UnitPrice: 1250, Currency: "EUR"},
+		product.PriceChanged{UnitPrice: 0, Currency: "EUR"}, product.Withdrawn{},
+		inventory.Received{Quantity: 10, Reference: "truck 7"}, inventory.Reserved{OrderID: "o-1", Quantity: 2},
+		inventory.Released{OrderID: "o-1", Quantity: 2}, inventory.Damaged{Quantity: 1, Reason: "wet"}, inventory.Shipped{OrderID: "o-1", Quantity: 2},
+		account.Opened{CustomerID: "cust-1", Currency: "EUR", OverdraftLimit: 500},
+		account.Deposited{Amount: 1000, Currency: "EUR", Reference: "salary"},
+		account.Withdrawn{Amount: 400, Currency: "EUR", OrderID: "o-1", Reference: "order"},
+		account.Credited{Amount: 400, Currency: "EUR", OrderID: "o-1", Reference: "order", Reason: "cancelled"}, account.Closed{},
+		domain.KeyClaimed{Operation: "createOrder", Stream: "order-1", RequestHash: "abc", After: -1, Empty: true},
+		domain.SnapshotTaken{FoldVersion: 1, Revision: 99, Position: 1 << 60, Hash: "def", Commands: "packed", State: `{"a":1}`, Checksum: "123"},
+	}
+}
+
+// exampleMeta is an envelope with every field set.
+var exampleMeta = domain.Meta{
+	CorrelationID: "corr", CausationID: "cause", CommandID: "018f0000-0000-7000-8000-00000000000c", RequestHash: "9f86",
+	Actor: "process:fulfilment", BatchIndex: 1, BatchSize: 2, At: time.Date(2026, 3, 1, 12, 0, 0, 123456000, time.UTC),
+	TraceParent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+}
+
+const exampleHash = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+func TestEveryShapeEverStoredIsReadAsItAlwaysWas(t *testing.T) {
+	paths, err := filepath.Glob("testdata/golden/*.json")
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("no goldens: %v", err)
+	}
+	for _, path := range paths {
+		t.Run(strings.TrimSuffix(filepath.Base(path), ".json"), func(t *testing.T) {
+			eventType, version := shapeOf(t, path)
+			var stored golden
+			text, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := json.Unmarshal(text, &stored); err != nil {
+				t.Fatal(err)
+			}
+			recorded, err := Decode(stored.raw(eventType))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if recorded.Meta.SchemaVersion != version {
+				t.Errorf("schema version %d in a golden of version %d", recorded.Meta.SchemaVersion, version)
+			}
+			if diff := cmp.Diff(stored.Meta, recorded.Meta); diff != "" {
+				t.Errorf("meta (-golden +now):\n%s", diff)
+			}
+			if diff := cmp.Diff(parsed(t, stored.Event), parsed(t, marshal(t, recorded.Event))); diff != "" {
+				t.Errorf("event (-golden +now):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestEveryShapeHasAGolden(t *testing.T) {
+	examples := make(map[string]domain.Event)
+	for _, event := range today() {
+		examples[event.EventType()] = event
+	}
+	for name, kind := range registry {
+		for version := 1; version <= kind.version; version++ {
+			path := filepath.Join("testdata", "golden", fmt.Sprintf("%s.v%d.json", name, version))
+			if _, err := os.Stat(path); err == nil {
+				continue
+			}
+			example, has := examples[name]
+			if !*update || version != kind.version || !has {
+				t.Errorf("no golden %s (example in today(): %v): today's shape is added with -update, older ones by hand", path, has)
+				continue
+			}
+			writeGolden(t, path, example)
+		}
+	}
+}
+
+func writeGolden(t *testing.T, path string, event domain.Event) {
+	t.Helper()
+	stream := "example-1"
+	const id = "018f0000-0000-7000-8000-00000000000e"
+	encoded, _, err := Encode(stream, domain.Tip{Revision: 2, Hash: exampleHash}, []domain.Proposed{{ID: id, Event: event, Meta: exampleMeta}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored := golden{Stream: stream, ID: id, Stored: time.Date(2026, 3, 1, 12, 0, 1, 0, time.UTC), Data: encoded[0].Data, Metadata: encoded[0].Metadata, Event: encoded[0].Data}
+	recorded, err := Decode(stored.raw(event.EventType()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored.Meta = recorded.Meta
+	text, err := json.MarshalIndent(stored, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, append(text, '\n'), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("added %s: read it before it is committed", path)
+}
+
+// shapeOf reads stored name and version from a golden's file name.
+func shapeOf(t *testing.T, path string) (eventType string, version int) {
+	t.Helper()
+	eventType, rest, _ := strings.Cut(strings.TrimSuffix(filepath.Base(path), ".json"), ".v")
+	number, _, _ := strings.Cut(rest, ".") // OrderCreated.v1.currency: a further golden of the same shape
+	version, err := strconv.Atoi(number)
+	if err != nil {
+		t.Fatalf("golden %s is not named <Type>.v<N>[.<case>].json", path)
+	}
+	return eventType, version
+}
+
+func marshal(t *testing.T, value any) []byte {
+	t.Helper()
+	text, err := json.Marshal(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func parsed(t *testing.T, text []byte) any {
+	t.Helper()
+	decoder := json.NewDecoder(strings.NewReader(string(text)))
+	decoder.UseNumber()
+	var value any
+	if err := decoder.Decode(&value); err != nil {
+		t.Fatal(err)
+	}
+	return value
+}
