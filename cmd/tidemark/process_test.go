@@ -1,0 +1,135 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// asProgram makes the test binary behave as the program itself, so that tests can start, kill and
+// restart real processes without building anything.
+const asProgram = "TIDEMARK_TEST_AS_PROGRAM"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// process is a running tidemark.
+type process struct {
+	t      *testing.T
+	data   string
+	extra  []string
+	cmd    *exec.Cmd
+	exited chan struct{} // closed once the process has gone
+	api    *apiClient
+	node   string
+
+	mu  sync.Mutex
+	log bytes.Buffer
+}
+
+// Write collects what the process prints.
+func (p *process) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.log.Write(b)
+}
+
+func (p *process) output() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.log.String()
+}
+
+// startProcess runs the program on free ports with its data in dir and waits until it answers.
+func startProcess(t *testing.T, dir string, args []string, env ...string) *process {
+	t.Helper()
+	p := &process{t: t, data: dir, exited: make(chan struct{})}
+	p.cmd = programCommand(t, args, append([]string{"TIDEMARK_DATA_DIR=" + dir, "TIDEMARK_HTTP_ADDR=127.0.0.1:0", "TIDEMARK_NODE_ADDR=127.0.0.1:0"}, env...)...)
+	p.cmd.Stdout, p.cmd.Stderr = p, p
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		_ = p.cmd.Wait() // the exit code tells
+		close(p.exited)
+	}()
+	t.Cleanup(p.kill)
+	p.awaitAddresses()
+	return p
+}
+
+// programCommand is the program with arguments and nothing of this process's settings.
+func programCommand(t *testing.T, args []string, env ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], args...)
+	cmd.Env = append([]string{asProgram + "=1", "PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}, env...)
+	return cmd
+}
+
+// awaitAddresses waits until the process has published where it listens, or has ended.
+func (p *process) awaitAddresses() {
+	p.t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+		a, err := publishedAddresses(p.data)
+		if err == nil && a.API != "" {
+			p.api, p.node = newAPIClient(a.API, ""), a.Node
+			return
+		}
+		select {
+		case <-p.exited:
+			p.t.Fatalf("the process ended at its start:\n%s", p.output())
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	p.t.Fatalf("the process did not get ready:\n%s", p.output())
+}
+
+// kill ends the process as a power cut would, as far as the process can tell.
+func (p *process) kill() {
+	_ = p.cmd.Process.Signal(syscall.SIGKILL) // it may be gone already
+	<-p.exited
+	_ = os.Remove(filepath.Join(p.data, addressesFile)) // a killed process leaves its addresses behind
+}
+
+// interrupt asks the process to stop and gives its exit code.
+func (p *process) interrupt() int {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		p.t.Fatal(err)
+	}
+	select {
+	case <-p.exited:
+		return p.cmd.ProcessState.ExitCode()
+	case <-time.After(15 * time.Second):
+		p.t.Fatalf("still running 15 s after SIGTERM:\n%s", p.output())
+		return -1
+	}
+}
+
+// runProgram runs a command to its end.
+func runProgram(t *testing.T, args []string, env ...string) (code int, out, errs string) {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	defer cancel()
+	cmd := programCommand(t, args, env...)
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	stop := context.AfterFunc(ctx, func() { _ = cmd.Process.Kill() })
+	defer stop()
+	_ = cmd.Wait() // the exit code tells
+	return cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()
+}
