@@ -1,0 +1,71 @@
+package application
+
+import (
+	"math"
+
+	"github.com/maypok86/otter/v2"
+)
+
+// cache keeps hot aggregates in memory, by stream. What it gives is only a place to start from: other
+// processes write too, so a cached state may be old. It is never wrong, though, because streams only
+// grow; the expected revision of an append, or reading on from it, shows what is missing.
+type cache struct {
+	entries *otter.Cache[string, cached] // nil: no cache
+}
+
+type cached struct {
+	loaded   any // Loaded[S]
+	revision int64
+	weight   uint32
+}
+
+// overhead is roughly what an entry holds beside its state: metadata, names, the table's own.
+const overhead = 1024
+
+func newCache(bytes int64) *cache {
+	if bytes < 0 {
+		return &cache{}
+	}
+	return &cache{entries: otter.Must(&otter.Options[string, cached]{
+		MaximumWeight: uint64(bytes),
+		Weigher:       func(_ string, entry cached) uint32 { return entry.weight },
+	})}
+}
+
+func (c *cache) drop(stream string) {
+	if c.entries != nil {
+		c.entries.Invalidate(stream)
+	}
+}
+
+// cacheGet gives the newest state of stream that this process remembers.
+func cacheGet[S any](c *cache, stream string) (Loaded[S], bool) {
+	if c.entries == nil {
+		return Loaded[S]{}, false
+	}
+	entry, ok := c.entries.GetIfPresent(stream)
+	if !ok {
+		return Loaded[S]{}, false
+	}
+	loaded, ok := entry.loaded.(Loaded[S])
+	loaded.fresh, loaded.events = false, 0
+	return loaded, ok
+}
+
+// cachePut remembers loaded unless a newer state is there.
+func cachePut[S any](c *cache, aggregate *Aggregate[S], loaded Loaded[S]) {
+	if c.entries == nil || !loaded.Exists() {
+		return
+	}
+	if entry, ok := c.entries.GetIfPresent(loaded.Stream); ok && entry.revision > loaded.Revision {
+		return
+	}
+	weight := overhead + 24*(len(loaded.commands.base)+len(loaded.commands.tail))
+	if aggregate.Weigh != nil {
+		weight += aggregate.Weigh(loaded.State)
+	}
+	c.entries.Set(loaded.Stream, cached{
+		loaded: loaded, revision: loaded.Revision,
+		weight: uint32(min(int64(weight), math.MaxUint32)),
+	})
+}

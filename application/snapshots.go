@@ -1,0 +1,225 @@
+package application
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/tidemark-dev/tidemark/domain"
+)
+
+// snapshotPrefix stands before the name of the stream that a snapshot stream belongs to.
+const snapshotPrefix = "snapshot-"
+
+// snapshotsKept is how many snapshots of a stream stay readable. The one before the newest serves
+// repeats of commands that were carried out shortly before the newest was taken.
+const snapshotsKept = 2
+
+// snapshotWait bounds one snapshot's way into the store.
+const snapshotWait = 5 * time.Second
+
+// snapshotter takes snapshots on one goroutine beside the commands: it neither delays nor fails them.
+// What it can't keep up with it leaves out; the next command on the stream offers again.
+type snapshotter struct {
+	e     *Executor
+	every int64
+	jobs  chan snapshotJob
+}
+
+type snapshotJob struct {
+	stream string // of the aggregate
+	take   func() (domain.SnapshotTaken, error)
+}
+
+func newSnapshotter(e *Executor) *snapshotter {
+	return &snapshotter{e: e, every: int64(e.options.SnapshotEvery), jobs: make(chan snapshotJob, 64)}
+}
+
+func (s *snapshotter) run(ctx context.Context) {
+	for {
+		select {
+		case job := <-s.jobs:
+			s.e.hooks.SnapshotTaken(job.stream, s.write(ctx, job))
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// due tells that a multiple of the distance lies behind the newest snapshot and not behind revision.
+// Counting multiples and not distances keeps it right where a batch of events jumps over one.
+func (s *snapshotter) due(revision, snapshot int64) bool {
+	return s.every > 0 && (revision+1)/s.every > (snapshot+1)/s.every
+}
+
+// offerSnapshot asks for a snapshot of loaded if one is due, and gives loaded back with it noted.
+func offerSnapshot[S any](e *Executor, aggregate *Aggregate[S], loaded Loaded[S]) Loaded[S] {
+	if !e.snapshots.due(loaded.Revision, loaded.snapshot) {
+		return loaded
+	}
+	job := snapshotJob{stream: loaded.Stream, take: func() (domain.SnapshotTaken, error) {
+		return takeSnapshot(aggregate, loaded)
+	}}
+	select {
+	case e.snapshots.jobs <- job:
+		loaded.snapshot = loaded.Revision
+	default:
+	}
+	return loaded
+}
+
+func takeSnapshot[S any](aggregate *Aggregate[S], loaded Loaded[S]) (domain.SnapshotTaken, error) {
+	state, err := json.Marshal(loaded.State)
+	if err != nil {
+		return domain.SnapshotTaken{}, fmt.Errorf("encode the state of %s: %w", loaded.Stream, err)
+	}
+	snapshot := domain.SnapshotTaken{
+		FoldVersion: aggregate.Fold, Revision: loaded.Revision, Position: loaded.Position,
+		Hash: loaded.Meta.Hash, Commands: loaded.commands.pack(), State: string(state),
+	}
+	snapshot.Checksum = checksum(loaded.Stream, snapshot)
+	return snapshot, nil
+}
+
+// checksum covers every other field and the stream that the snapshot is of.
+func checksum(stream string, s domain.SnapshotTaken) string {
+	sum := sha256.New()
+	fmt.Fprintf(sum, "%d %d %d %q %q %q ", s.FoldVersion, s.Revision, s.Position, stream, s.Hash, s.Commands)
+	sum.Write([]byte(s.State))
+	return hex.EncodeToString(sum.Sum(nil))
+}
+
+// write puts the snapshot into its stream, unless a newer one is there.
+func (s *snapshotter) write(ctx context.Context, job snapshotJob) error {
+	ctx, cancel := context.WithTimeout(ctx, snapshotWait)
+	defer cancel()
+	snapshot, err := job.take()
+	if err != nil {
+		return err
+	}
+	stream := snapshotPrefix + job.stream
+	tip := domain.Tip{Revision: domain.NoStream}
+	last, ok, err := s.e.store.ReadLast(ctx, stream)
+	if err != nil && domain.KindOf(err) != domain.KindUndecodable {
+		return fmt.Errorf("read the newest snapshot of %s: %w", job.stream, err)
+	}
+	if ok {
+		tip = domain.Tip{Revision: last.Revision, Hash: last.Meta.Hash}
+		have, readable := last.Event.(domain.SnapshotTaken)
+		if readable && have.Revision >= snapshot.Revision && have.FoldVersion == snapshot.FoldVersion {
+			return nil
+		}
+	}
+	if err := s.append(ctx, stream, tip, snapshot); err != nil {
+		if domain.KindOf(err) == domain.KindConflict {
+			return nil // another process took one
+		}
+		return fmt.Errorf("take a snapshot of %s: %w", job.stream, err)
+	}
+	// Said at the start and now and then again, so that one lost attempt doesn't keep all for ever.
+	if (tip.Revision+1)%16 == 0 {
+		if err := s.e.store.KeepNewest(ctx, stream, snapshotsKept); err != nil {
+			return fmt.Errorf("bound the snapshots of %s: %w", job.stream, err)
+		}
+	}
+	return nil
+}
+
+func (s *snapshotter) append(ctx context.Context, stream string, tip domain.Tip, snapshot domain.SnapshotTaken) error {
+	id := s.e.options.NewID().String()
+	_, err := s.e.store.Append(ctx, stream, tip, []domain.Proposed{{
+		ID: id, Event: snapshot,
+		Meta: domain.Meta{
+			CorrelationID: id, CausationID: id, CommandID: id, Actor: "process:snapshots",
+			BatchSize: 1, At: stamp(s.e.options.Clock),
+		},
+	}})
+	return err
+}
+
+// readSnapshot gives the newest state at or before a revision that a snapshot holds. A snapshot with
+// anything odd about it is left aside; only a store that fails to answer is an error.
+func readSnapshot[S any](ctx context.Context, e *Executor, aggregate *Aggregate[S], empty Loaded[S], upTo int64) (Loaded[S], bool, error) {
+	if e.options.SnapshotEvery < 0 {
+		return Loaded[S]{}, false, nil
+	}
+	candidates, err := e.snapshotsOf(ctx, empty.Stream, upTo == newest)
+	if err != nil {
+		return Loaded[S]{}, false, err
+	}
+	for i := len(candidates) - 1; i >= 0; i-- {
+		loaded, reason := restore(aggregate, empty, candidates[i])
+		if reason != "" {
+			e.hooks.SnapshotIgnored(empty.Stream, reason)
+			continue
+		}
+		if loaded.Revision <= upTo {
+			return loaded, true, nil
+		}
+	}
+	return Loaded[S]{}, false, nil
+}
+
+// snapshotsOf reads the snapshots of a stream, oldest first, or only the last.
+func (e *Executor) snapshotsOf(ctx context.Context, of string, onlyLast bool) ([]domain.Recorded, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, e.options.StoreWait, errSilent)
+	defer cancel()
+	if onlyLast {
+		last, ok, err := e.store.ReadLast(ctx, snapshotPrefix+of)
+		switch {
+		case err != nil && domain.KindOf(err) == domain.KindUndecodable:
+			e.hooks.SnapshotIgnored(of, "it can't be decoded")
+			return nil, nil
+		case err != nil:
+			return nil, e.readFailed(ctx, snapshotPrefix+of, err)
+		case !ok:
+			return nil, nil
+		}
+		return []domain.Recorded{last}, nil
+	}
+	var all []domain.Recorded
+	for r, err := range e.store.ReadStream(ctx, snapshotPrefix+of, 0) {
+		if err != nil {
+			if domain.KindOf(err) == domain.KindUndecodable {
+				e.hooks.SnapshotIgnored(of, "it can't be decoded")
+				continue
+			}
+			return nil, e.readFailed(ctx, snapshotPrefix+of, err)
+		}
+		all = append(all[max(0, len(all)-snapshotsKept):], r) // an unbounded stream must not fill the memory
+	}
+	return all, nil
+}
+
+// restore makes a state of a snapshot, or says why it can't be trusted.
+func restore[S any](aggregate *Aggregate[S], empty Loaded[S], r domain.Recorded) (loaded Loaded[S], reason string) {
+	snapshot, ok := r.Event.(domain.SnapshotTaken)
+	switch {
+	case !ok:
+		return loaded, "it is no snapshot"
+	case snapshot.FoldVersion != aggregate.Fold:
+		return loaded, "it is of another version of the fold"
+	case snapshot.Checksum != checksum(empty.Stream, snapshot):
+		return loaded, "its checksum is wrong"
+	case snapshot.Revision < 0:
+		return loaded, "it is of no event"
+	}
+	loaded = empty
+	decoder := json.NewDecoder(strings.NewReader(snapshot.State))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&loaded.State); err != nil {
+		return loaded, "its state can't be read"
+	}
+	commands, err := unpackRecent(snapshot.Commands)
+	if err != nil {
+		return loaded, "its commands can't be read"
+	}
+	loaded.commands = commands
+	loaded.Revision, loaded.Position, loaded.Meta.Hash = snapshot.Revision, snapshot.Position, snapshot.Hash
+	loaded.snapshot, loaded.snapshotAt = snapshot.Revision, r.Meta.At
+	return loaded, ""
+}
