@@ -1,0 +1,63 @@
+package sqlitedocs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"github.com/tidemark-dev/tidemark/domain"
+)
+
+var errClosed = errors.New("the document store is closed")
+
+// codeOf is SQLite's primary result code of the first SQLite error in err, 0 if there is none.
+func codeOf(err error) sqlite3.ErrorCode {
+	if failure, ok := errors.AsType[*sqlite3.Error](err); ok {
+		return failure.Code()
+	}
+	if code, ok := errors.AsType[sqlite3.ErrorCode](err); ok {
+		return code
+	}
+	if code, ok := errors.AsType[sqlite3.ExtendedErrorCode](err); ok {
+		return code.Code()
+	}
+	return 0
+}
+
+// translate turns what SQLite or a context says into our errors. Errors of SQL itself are defects
+// and stay as they are; so do errors that are ours already.
+func translate(err error) error {
+	if err == nil {
+		return nil
+	}
+	if _, ours := errors.AsType[*domain.Error](err); ours {
+		return err
+	}
+	switch codeOf(err) {
+	case 0:
+		if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+			return unavailable(err)
+		}
+		return err
+	case sqlite3.ERROR, sqlite3.CONSTRAINT, sqlite3.MISMATCH, sqlite3.MISUSE, sqlite3.RANGE, sqlite3.TOOBIG:
+		return fmt.Errorf("document store: %w", err)
+	}
+	return unavailable(err)
+}
+
+func unavailable(cause error) error {
+	return &domain.Error{Kind: domain.KindUnavailable, Code: "read_store_unavailable", Message: "The read store is not available.", Err: cause}
+}
+
+func unknown(cause error) error {
+	return &domain.Error{Kind: domain.KindUnknown, Code: "outcome_unknown", Message: "The read store did not say whether it was done.", Err: cause}
+}
+
+func missing(collection string) error {
+	return &domain.Error{
+		Kind: domain.KindUnavailable, Code: "collection_missing", Message: "The read model is being made or was dropped.",
+		Err: fmt.Errorf("there is no collection %s", collection),
+	}
+}

@@ -1,0 +1,124 @@
+// Package sqlitedocs keeps the documents of read models in one SQLite file. One goroutine writes and commits
+// what several callers want at once; readers have connections of their own and never wait for it. It knows documents
+// and collections, not what is in them; readmodels comes before it, infrastructure/sqlite after it.
+//
+// Commits are synchronised fully. Documents could be made anew from the log, but only if somebody noticed that they
+// went back: the consumer group has checkpointed what a power cut took, so nothing is delivered again, and
+// until the sweep comes by readers see the past. Shared commits make the promise cheap; see the benchmarks.
+package sqlitedocs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tidemark-dev/tidemark/infrastructure/sqlite"
+	"github.com/tidemark-dev/tidemark/readmodels"
+)
+
+// applicationID marks the file: "Tdoc".
+const applicationID = 0x54646f63
+
+// migrations are empty but for the first: collections are made by Ensure. A change of how tables are laid
+// out is a new entry, and files that have it are refused by older releases.
+var migrations = []string{
+	"CREATE TABLE layout(version INTEGER NOT NULL); INSERT INTO layout VALUES(1)",
+}
+
+// Options tune a store. The zero value of a field means its default.
+type Options struct {
+	Readers    int // connections for reading; default 4
+	CacheBytes int // page cache of each connection; default 16 MiB
+
+	// Committed is called after each commit with the number of calls and puts that shared it and how long
+	// it took. It must not block.
+	Committed func(calls, puts int, took time.Duration)
+
+	// Failed is called once, with the I/O error after which the store takes no more writes. It must
+	// not block.
+	Failed func(error)
+}
+
+// Store keeps documents in a file. It is safe for concurrent use.
+type Store struct {
+	options Options
+	hub     hub
+	catalog atomic.Pointer[map[string]*table] // replaced by the writer only
+	failed  atomic.Pointer[error]
+
+	writer  *session // used by the writer's goroutine only
+	readers *pool
+	release func() error // closes the file
+
+	jobs    chan *job
+	closing chan struct{}
+	written chan struct{} // closed when the writer has ended
+	once    sync.Once
+	closed  error
+}
+
+var (
+	_ readmodels.Documents = (*Store)(nil)
+	_ readmodels.Watcher   = (*Store)(nil)
+)
+
+// Open opens or makes the file at path. Files of a newer release and of other programs are refused,
+// untouched, with a *sqlite.NewerError or *sqlite.ForeignError. The file must not be opened twice.
+func Open(path string, options Options) (*Store, error) {
+	s := &Store{
+		options: options,
+		jobs:    make(chan *job, 256),
+		closing: make(chan struct{}),
+		written: make(chan struct{}),
+	}
+	if s.options.Readers <= 0 {
+		s.options.Readers = 4
+	}
+	writer, readers, release, err := connect(path, sqlite.Options{
+		ApplicationID: applicationID, Migrations: migrations, Readers: s.options.Readers, CacheBytes: options.CacheBytes,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open document store: %w", err)
+	}
+	s.writer, s.readers, s.release = writer, readers, release
+	catalog, err := readCatalog(writer)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open document store: %w", err), release())
+	}
+	s.catalog.Store(&catalog)
+	go s.write()
+	return s, nil
+}
+
+// Close ends the store: the transaction under way is finished, waiting calls fail as unavailable. It waits
+// for running reads and may be called again.
+func (s *Store) Close() error {
+	s.once.Do(func() {
+		close(s.closing)
+		<-s.written
+		s.closed = errors.Join(s.writer.close(), s.readers.close(), s.release())
+	})
+	return s.closed
+}
+
+// Ping implements readmodels.Documents. It fails after an I/O error that ended the store's writing.
+func (s *Store) Ping(ctx context.Context) error {
+	if err := s.failure(); err != nil {
+		return unavailable(err)
+	}
+	if err := ctx.Err(); err != nil {
+		return unavailable(err)
+	}
+	r, err := s.readers.take(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.readers.give(r)
+	return translate(r.under(ctx, func() error {
+		_, err := r.exec("SELECT 1 FROM layout")
+		return err
+	}))
+}
