@@ -1,0 +1,225 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/ncruces/go-sqlite3"
+)
+
+func open(t *testing.T, path string) *DB {
+	t.Helper()
+	db, err := Open(path, testOptions)
+	if err != nil {
+		t.Fatalf("open: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return db
+}
+
+func count(t *testing.T, db *DB) int64 {
+	t.Helper()
+	conn, err := db.Acquire(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Release(conn)
+	n, _, err := conn.Int(`SELECT count(*) FROM things`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+const fillThings = `WITH n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 50000)
+	INSERT INTO things(name) SELECT 'anvil ' || i FROM n`
+
+const insertThing = `INSERT INTO things(name, weight) VALUES ('anvil', 1)`
+
+func TestReadersSeeOneMoment(t *testing.T) {
+	db := open(t, filepath.Join(t.TempDir(), "x.db"))
+	conn, err := db.Acquire(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, _, err := conn.Int(`SELECT count(*) FROM things`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Writer().Run(insertThing); err != nil {
+		t.Fatal(err)
+	}
+	after, _, err := conn.Int(`SELECT count(*) FROM things`)
+	if err != nil || before != after {
+		t.Errorf("%d then %d rows in one transaction, %v", before, after, err)
+	}
+	db.Release(conn)
+	if n := count(t, db); n != 1 {
+		t.Errorf("%d rows; want 1", n)
+	}
+}
+
+func TestPoolIsBoundedAndHonoursTheContext(t *testing.T) {
+	db := open(t, filepath.Join(t.TempDir(), "x.db"))
+	var held []*Conn
+	for range db.options.Readers {
+		conn, err := db.Acquire(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		held = append(held, conn)
+	}
+	if n := db.Busy(); n != len(held) {
+		t.Errorf("%d busy; want %d", n, len(held))
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := db.Acquire(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("a cancelled wait ended with %v", err)
+	}
+	for _, conn := range held {
+		db.Release(conn)
+	}
+}
+
+func TestInterruptedReaderIsUsableAgain(t *testing.T) {
+	db := open(t, filepath.Join(t.TempDir(), "x.db"))
+	ctx, cancel := context.WithCancel(context.Background())
+	conn, err := db.Acquire(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if _, _, err := conn.Int(`SELECT count(*) FROM things`); !errors.Is(err, sqlite3.INTERRUPT) {
+		t.Errorf("a cancelled read ended with %v", err)
+	}
+	db.Release(conn)
+	for range 2 * db.options.Readers {
+		count(t, db)
+	}
+}
+
+func TestTruncatingCheckpointWaitsForReadersOnly(t *testing.T) {
+	db := open(t, filepath.Join(t.TempDir(), "x.db"))
+	db.truncateAt, db.limit = passivePages, passivePages
+	ctx, cancel := context.WithCancel(context.Background())
+	var readers sync.WaitGroup
+	for range 3 {
+		readers.Go(func() {
+			for ctx.Err() == nil {
+				count(t, db)
+			}
+		})
+	}
+	grew := false
+	for range 150 {
+		if err := db.Writer().Run(`INSERT INTO things(name) VALUES (hex(zeroblob(40000)))`); err != nil {
+			t.Fatal(err)
+		}
+		grew = grew || db.walPages >= passivePages
+		if err := db.Checkpoint(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cancel()
+	readers.Wait()
+	if _, wal := db.Sizes(); !grew || wal > 2*passivePages*4200 {
+		t.Errorf("the log has %d bytes (grew: %v)", wal, grew)
+	}
+}
+
+func TestBackupWhileWriting(t *testing.T) {
+	dir := t.TempDir()
+	db := open(t, filepath.Join(dir, "x.db"))
+	if err := db.Writer().Run(fillThings); err != nil {
+		t.Fatal(err)
+	}
+	var writer sync.WaitGroup
+	stop := make(chan struct{})
+	writer.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				if err := db.Writer().Run(insertThing); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		}
+	})
+	target := filepath.Join(dir, "copy.db")
+	if err := db.Backup(context.Background(), target); err != nil {
+		t.Fatal(err)
+	}
+	close(stop)
+	writer.Wait()
+	if err := db.Backup(context.Background(), target); !errors.Is(err, os.ErrExist) {
+		t.Errorf("a second backup to the same name: %v", err)
+	}
+	cancelled, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := db.Backup(cancelled, target+"2"); err == nil {
+		t.Error("a cancelled backup passed")
+	}
+	files, err := filepath.Glob(target + "*")
+	if err != nil || len(files) != 1 {
+		t.Errorf("left behind: %v, %v", files, err)
+	}
+	restored := open(t, target)
+	if err := restored.Check(context.Background()); err != nil {
+		t.Error(err)
+	}
+	if n := count(t, restored); n < 50000 {
+		t.Errorf("%d rows in the copy", n)
+	}
+}
+
+func TestCheckFindsDamage(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.db")
+	db := open(t, path)
+	if err := db.Writer().Run(fillThings); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Check(context.Background()); err != nil {
+		t.Fatalf("a sound file: %v", err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 2 * 4096; i < 3*4096; i++ {
+		raw[i] = 0xff
+	}
+	if err := os.WriteFile(path, raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := open(t, path).Check(context.Background()); err == nil {
+		t.Error("a damaged file passed")
+	}
+}
+
+func TestClosedDatabaseRefuses(t *testing.T) {
+	db := open(t, filepath.Join(t.TempDir(), "x.db"))
+	if err := errors.Join(db.Close(), db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Acquire(context.Background()); !errors.Is(err, ErrClosed) {
+		t.Errorf("acquire: %v", err)
+	}
+	if err := db.Check(context.Background()); !errors.Is(err, ErrClosed) {
+		t.Errorf("check: %v", err)
+	}
+}
