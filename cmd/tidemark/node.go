@@ -1,0 +1,238 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tidemark-dev/tidemark/infrastructure/esnode"
+	"github.com/tidemark-dev/tidemark/infrastructure/esnode/eventlog"
+)
+
+// nodeCommand runs only the EventStoreDB-compatible node, and looks after its file.
+func nodeCommand(p *program) *cobra.Command {
+	var advertise string
+	command := &cobra.Command{
+		Use:   "node",
+		Short: "run only the EventStoreDB-compatible node",
+		Long: `Run only the embedded node: one EventStoreDB-compatible server over one SQLite file (DATA_DIR/events.db),
+for developing and testing any EventStoreDB client without a container. It authenticates nobody, so keep it on
+loopback. docs/node.md lists what it supports.`,
+		Args: cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error { return p.runNode(command.Context(), advertise) },
+	}
+	command.Flags().StringVar(&advertise, "advertise", "", "host:port told to clients that discover nodes; empty: the address listened on")
+	command.AddCommand(
+		&cobra.Command{Use: "stats", Short: "what is in the file", Args: cobra.NoArgs, RunE: func(command *cobra.Command, _ []string) error {
+			return p.withLog(p.logPath(), func(log *eventlog.Log) error { return printJSON(p.out, log.Stats()) })
+		}},
+		&cobra.Command{Use: "check [FILE]", Short: "prove that the file, or a backup, is sound", Args: cobra.MaximumNArgs(1), RunE: func(command *cobra.Command, args []string) error {
+			return p.checkLog(command.Context(), args)
+		}},
+		&cobra.Command{Use: "backup FILE", Short: "copy the log to a new file, also while it is in use", Args: cobra.ExactArgs(1), RunE: func(command *cobra.Command, args []string) error {
+			return p.backupLog(command.Context(), args[0])
+		}},
+		restoreCommand(p), scavengeCommand(p),
+	)
+	return command
+}
+
+func (p *program) logPath() string { return filepath.Join(p.config.DataDir, logFile) }
+
+// runNode serves the node until it is told to stop.
+func (p *program) runNode(ctx context.Context, advertise string) (err error) {
+	began := time.Now()
+	logger, err := p.logger()
+	if err != nil {
+		return err
+	}
+	addr := p.config.NodeAddr
+	if addr == "off" {
+		return usageError{errors.New("TIDEMARK_NODE_ADDR=off leaves nothing to run")}
+	}
+	listener, err := listen(addr, "TIDEMARK_NODE_ADDR")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closed(listener.Close())) }()
+	data, err := openDataDir(p.config.DataDir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, data.Close()) }()
+	log, err := eventlog.Open(data.file(logFile), eventlog.Options{Projections: builtinProjections})
+	if err != nil {
+		return plainOpen(data.file(logFile), err)
+	}
+	defer func() { err = errors.Join(err, log.Close()) }()
+
+	ctx, shutdown := context.WithCancel(ctx)
+	defer shutdown()
+	node, err := esnode.New(log, esnode.Options{Log: logger, Advertise: advertise, Shutdown: shutdown})
+	if err != nil {
+		return usageError{err}
+	}
+	served := make(chan error, 1)
+	go func() { served <- node.Serve(listener) }()
+	reach := reachable(listener.Addr())
+	if err := data.publish(addresses{Node: "esdb://" + reach + "?tls=false"}); err != nil {
+		return err
+	}
+	fmt.Fprintf(p.out, "The node is ready after %s.\n\n  connect    esdb://%s?tls=false\n  data       %s\n",
+		time.Since(began).Round(time.Millisecond), reach, data.file(logFile))
+	select {
+	case <-ctx.Done():
+	case err = <-served:
+	case <-log.Failed():
+		err = fmt.Errorf("the event log takes nothing any more: %w", log.Err())
+	}
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
+	defer cancel()
+	return errors.Join(err, node.Stop(stopping))
+}
+
+// withLog opens a log that no other process has.
+func (p *program) withLog(path string, do func(*eventlog.Log) error) (err error) {
+	if _, err := os.Stat(path); err != nil {
+		return fmt.Errorf("%s can't be read: %w", path, cause(err))
+	}
+	data, err := openDataDir(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, data.Close()) }()
+	log, err := eventlog.Open(path, eventlog.Options{})
+	if err != nil {
+		return plainOpen(path, err)
+	}
+	defer func() { err = errors.Join(err, log.Close()) }()
+	return do(log)
+}
+
+// checkLog checks a copy, so that neither a log in use nor a backup is touched by the check.
+func (p *program) checkLog(ctx context.Context, args []string) error {
+	path := p.logPath()
+	if len(args) == 1 {
+		path = args[0]
+	}
+	return withCopy(ctx, path, func(copied string) error {
+		log, err := eventlog.Open(copied, eventlog.Options{})
+		if err != nil {
+			return plainOpen(path, err)
+		}
+		stats := log.Stats()
+		if err := errors.Join(log.Check(ctx), log.Close()); err != nil {
+			return fmt.Errorf("%s is not sound: %w", path, err)
+		}
+		fmt.Fprintf(p.out, "%s is sound: %d events in %d streams.\n", path, stats.Events, stats.Streams)
+		return nil
+	})
+}
+
+// backupLog writes a consistent copy; SQLite itself coordinates with the process that writes the log.
+func (p *program) backupLog(ctx context.Context, target string) error {
+	if err := eventlog.BackupFile(ctx, p.logPath(), target); err != nil {
+		return err
+	}
+	info, err := os.Stat(target)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(p.out, "%s: %d bytes.\n", target, info.Size())
+	return nil
+}
+
+// withCopy gives do a copy of a log in a directory that is removed afterwards.
+func withCopy(ctx context.Context, path string, do func(copied string) error) (err error) {
+	if _, err := os.Stat(path); err != nil {
+		return fmt.Errorf("%s can't be read: %w", path, cause(err))
+	}
+	dir, err := os.MkdirTemp("", "tidemark-check-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	copied := filepath.Join(dir, logFile)
+	if err := eventlog.BackupFile(ctx, path, copied); err != nil {
+		return err
+	}
+	return do(copied)
+}
+
+func restoreCommand(p *program) *cobra.Command {
+	var yes bool
+	command := &cobra.Command{Use: "restore FILE", Short: "put a backup in place; documents are made anew from it", Args: cobra.ExactArgs(1)}
+	command.Flags().BoolVar(&yes, "yes", false, "do it")
+	command.RunE = func(command *cobra.Command, args []string) (err error) {
+		data, err := openDataDir(p.config.DataDir)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, data.Close()) }()
+		if !p.needsYes(yes, fmt.Sprintf("Restore %s to %s; what is there is kept beside it, and documents are made anew.", args[0], data.file(logFile))) {
+			return nil
+		}
+		return p.restore(data, args[0])
+	}
+	return command
+}
+
+// restore moves the old files aside and copies the backup in. The rename comes last: a crash before it
+// leaves the old log aside and whole, never a half-copied one in place.
+func (p *program) restore(data *dataDir, backup string) error {
+	incoming := data.file(logFile + ".incoming")
+	if err := copyFile(backup, incoming); err != nil {
+		return err
+	}
+	suffix := ".before-" + time.Now().UTC().Format("20060102T150405Z")
+	for _, name := range []string{logFile, logFile + "-wal", logFile + "-shm", documentsFile, documentsFile + "-wal", documentsFile + "-shm"} {
+		if err := ignoreMissing(os.Rename(data.file(name), data.file(name+suffix))); err != nil {
+			return err
+		}
+	}
+	if err := os.Rename(incoming, data.file(logFile)); err != nil {
+		return err
+	}
+	fmt.Fprintf(p.out, "%s is in place; what was there has the ending %s.\n", data.file(logFile), suffix)
+	return nil
+}
+
+func copyFile(from, to string) (err error) {
+	source, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	target, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, copyErr := io.Copy(target, source)
+	return errors.Join(copyErr, target.Sync(), target.Close())
+}
+
+func scavengeCommand(p *program) *cobra.Command {
+	var yes bool
+	command := &cobra.Command{Use: "scavenge", Short: "remove deleted, truncated and expired events from the file for good", Args: cobra.NoArgs}
+	command.Flags().BoolVar(&yes, "yes", false, "do it")
+	command.RunE = func(command *cobra.Command, _ []string) error {
+		if !p.needsYes(yes, "Scavenge "+p.logPath()+": events that no stream shows any more are removed for good.") {
+			return nil
+		}
+		return p.withLog(p.logPath(), func(log *eventlog.Log) error {
+			result, err := log.Scavenge(command.Context())
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(p.out, "%d events (%d bytes) of %d streams removed.\n", result.Events, result.Bytes, result.Streams)
+			return nil
+		})
+	}
+	return command
+}
