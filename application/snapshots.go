@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/tidemark-dev/tidemark/domain"
@@ -77,9 +76,13 @@ func takeSnapshot[S any](aggregate *Aggregate[S], loaded Loaded[S]) (domain.Snap
 	if err != nil {
 		return domain.SnapshotTaken{}, fmt.Errorf("encode the state of %s: %w", loaded.Stream, err)
 	}
+	text, err := packState(state)
+	if err != nil {
+		return domain.SnapshotTaken{}, fmt.Errorf("compress the state of %s: %w", loaded.Stream, err)
+	}
 	snapshot := domain.SnapshotTaken{
 		FoldVersion: aggregate.Fold, Revision: loaded.Revision, Position: loaded.Position,
-		Hash: loaded.Meta.Hash, Commands: loaded.commands.pack(), State: string(state),
+		Hash: loaded.Meta.Hash, Commands: loaded.commands.pack(), State: text,
 	}
 	snapshot.Checksum = checksum(loaded.Stream, snapshot)
 	return snapshot, nil
@@ -139,87 +142,4 @@ func (s *snapshotter) append(ctx context.Context, stream string, tip domain.Tip,
 		},
 	}})
 	return err
-}
-
-// readSnapshot gives the newest state at or before a revision that a snapshot holds. A snapshot with
-// anything odd about it is left aside; only a store that fails to answer is an error.
-func readSnapshot[S any](ctx context.Context, e *Executor, aggregate *Aggregate[S], empty Loaded[S], upTo int64) (Loaded[S], bool, error) {
-	if e.options.SnapshotEvery < 0 {
-		return Loaded[S]{}, false, nil
-	}
-	candidates, err := e.snapshotsOf(ctx, empty.Stream, upTo == newest)
-	if err != nil {
-		return Loaded[S]{}, false, err
-	}
-	for i := len(candidates) - 1; i >= 0; i-- {
-		loaded, reason := restore(aggregate, empty, candidates[i])
-		if reason != "" {
-			e.hooks.SnapshotIgnored(empty.Stream, reason)
-			continue
-		}
-		if loaded.Revision <= upTo {
-			return loaded, true, nil
-		}
-	}
-	return Loaded[S]{}, false, nil
-}
-
-// snapshotsOf reads the snapshots of a stream, oldest first, or only the last.
-func (e *Executor) snapshotsOf(ctx context.Context, of string, onlyLast bool) ([]domain.Recorded, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, e.options.StoreWait, errSilent)
-	defer cancel()
-	if onlyLast {
-		last, ok, err := e.store.ReadLast(ctx, snapshotPrefix+of)
-		switch {
-		case err != nil && domain.KindOf(err) == domain.KindUndecodable:
-			e.hooks.SnapshotIgnored(of, "it can't be decoded")
-			return nil, nil
-		case err != nil:
-			return nil, e.readFailed(ctx, snapshotPrefix+of, err)
-		case !ok:
-			return nil, nil
-		}
-		return []domain.Recorded{last}, nil
-	}
-	var all []domain.Recorded
-	for r, err := range e.store.ReadStream(ctx, snapshotPrefix+of, 0) {
-		if err != nil {
-			if domain.KindOf(err) == domain.KindUndecodable {
-				e.hooks.SnapshotIgnored(of, "it can't be decoded")
-				continue
-			}
-			return nil, e.readFailed(ctx, snapshotPrefix+of, err)
-		}
-		all = append(all[max(0, len(all)-snapshotsKept):], r) // an unbounded stream must not fill the memory
-	}
-	return all, nil
-}
-
-// restore makes a state of a snapshot, or says why it can't be trusted.
-func restore[S any](aggregate *Aggregate[S], empty Loaded[S], r domain.Recorded) (loaded Loaded[S], reason string) {
-	snapshot, ok := r.Event.(domain.SnapshotTaken)
-	switch {
-	case !ok:
-		return loaded, "it is no snapshot"
-	case snapshot.FoldVersion != aggregate.Fold:
-		return loaded, "it is of another version of the fold"
-	case snapshot.Checksum != checksum(empty.Stream, snapshot):
-		return loaded, "its checksum is wrong"
-	case snapshot.Revision < 0:
-		return loaded, "it is of no event"
-	}
-	loaded = empty
-	decoder := json.NewDecoder(strings.NewReader(snapshot.State))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&loaded.State); err != nil {
-		return loaded, "its state can't be read"
-	}
-	commands, err := unpackRecent(snapshot.Commands)
-	if err != nil {
-		return loaded, "its commands can't be read"
-	}
-	loaded.commands = commands
-	loaded.Revision, loaded.Position, loaded.Meta.Hash = snapshot.Revision, snapshot.Position, snapshot.Hash
-	loaded.snapshot, loaded.snapshotAt = snapshot.Revision, r.Meta.At
-	return loaded, ""
 }
