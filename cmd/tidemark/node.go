@@ -13,6 +13,7 @@ import (
 
 	"github.com/tidemark-dev/tidemark/infrastructure/esnode"
 	"github.com/tidemark-dev/tidemark/infrastructure/esnode/eventlog"
+	"github.com/tidemark-dev/tidemark/infrastructure/sqlite"
 )
 
 // nodeCommand runs only the EventStoreDB-compatible node, and looks after its file.
@@ -137,7 +138,7 @@ func (p *program) checkLog(ctx context.Context, args []string) error {
 
 // backupLog writes a consistent copy; SQLite itself coordinates with the process that writes the log.
 func (p *program) backupLog(ctx context.Context, target string) error {
-	if err := eventlog.BackupFile(ctx, p.logPath(), target); err != nil {
+	if err := sqlite.BackupFile(ctx, p.logPath(), target); err != nil {
 		return err
 	}
 	info, err := os.Stat(target)
@@ -159,7 +160,7 @@ func withCopy(ctx context.Context, path string, do func(copied string) error) (e
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	copied := filepath.Join(dir, logFile)
-	if err := eventlog.BackupFile(ctx, path, copied); err != nil {
+	if err := sqlite.BackupFile(ctx, path, copied); err != nil {
 		return err
 	}
 	return do(copied)
