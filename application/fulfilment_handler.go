@@ -1,0 +1,179 @@
+package application
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/google/uuid"
+
+	"github.com/tidemark-dev/tidemark/domain"
+	"github.com/tidemark-dev/tidemark/domain/account"
+	"github.com/tidemark-dev/tidemark/domain/fulfilment"
+	"github.com/tidemark-dev/tidemark/domain/inventory"
+	"github.com/tidemark-dev/tidemark/domain/order"
+)
+
+// Handle is the Handler of FulfilmentGroup. Orders are advanced side by side, the deliveries about one
+// order one after the other. Most deliveries tell nothing new: what the process recorded itself is no
+// reason to look again, for whoever recorded it carries on, and if it died its own delivery comes back.
+func (f *Fulfilment) Handle(ctx context.Context, batch []domain.Delivery) []error {
+	outcomes := make([]error, len(batch))
+	orders := map[string][]int{}
+	for i, d := range batch {
+		if id := f.concerned(d); id != "" {
+			orders[id] = append(orders[id], i)
+		}
+	}
+	var running sync.WaitGroup
+	slots := make(chan struct{}, f.options.Parallel)
+	for id, indexes := range orders {
+		slots <- struct{}{}
+		running.Go(func() {
+			defer func() { <-slots }()
+			f.handleOrder(ctx, id, batch, indexes, outcomes)
+		})
+	}
+	running.Wait()
+	return outcomes
+}
+
+// handleOrder settles the deliveries about one order. They tell no more than that it is to be looked at,
+// so one look answers all of them.
+func (f *Fulfilment) handleOrder(ctx context.Context, orderID string, batch []domain.Delivery, indexes []int, outcomes []error) {
+	var looked bool
+	var err error
+	for _, i := range indexes {
+		d := batch[i]
+		switch domain.Category(d.Stream) {
+		case Stocks.Category, Accounts.Category:
+			outcomes[i] = f.undoLate(ctx, orderID, d)
+		default:
+			if !looked {
+				looked = true
+				err = f.advance(ctx, orderID, cause{eventID: d.ID, traceParent: d.Meta.TraceParent})
+			}
+			outcomes[i] = err
+		}
+	}
+}
+
+// concerned is the order that a delivery is a reason to look at; empty if there is none.
+func (f *Fulfilment) concerned(d domain.Delivery) string {
+	own := d.Err == nil && d.Meta.Actor == FulfilmentActor
+	switch domain.Category(d.Stream) {
+	case Orders.Category:
+		switch d.Event.(type) {
+		case order.Created:
+			f.options.Wake(d.Meta.At.Add(f.options.Limits.OpenFor))
+			return ""
+		case order.ItemAdded, order.ItemRemoved:
+			return ""
+		}
+		if own {
+			return ""
+		}
+		return domain.StreamID(d.Stream)
+	case Fulfilments.Category:
+		if own {
+			return ""
+		}
+		return domain.StreamID(d.Stream)
+	case Stocks.Category:
+		if e, ok := d.Event.(inventory.Reserved); ok && own {
+			return e.OrderID
+		}
+	case Accounts.Category:
+		if e, ok := d.Event.(account.Withdrawn); ok && own {
+			return e.OrderID
+		}
+	}
+	return ""
+}
+
+// undoLate undoes a reservation or a payment that a worker made after the process had turned away from
+// it. No append can prevent that, for the process and the stock are different streams; but the event
+// that does the harm is delivered like any other, and its delivery heals it.
+func (f *Fulfilment) undoLate(ctx context.Context, orderID string, d domain.Delivery) error {
+	ctx, cancel := context.WithTimeout(ctx, f.options.Within)
+	defer cancel()
+	process, err := Load(ctx, f.service.Executor, Fulfilments, orderID)
+	if err != nil {
+		return err
+	}
+	command := Command{
+		ID: uuid.NewSHA1(stepSpace, []byte("late/"+d.ID)).String(), Operation: "fulfilment.late", Actor: FulfilmentActor,
+		CorrelationID: d.Meta.CorrelationID, CausationID: d.ID, TraceParent: d.Meta.TraceParent,
+	}
+	r := &run{Fulfilment: f, orderID: orderID, process: process.State}
+	id := domain.StreamID(d.Stream)
+	switch d.Event.(type) {
+	case inventory.Reserved:
+		if !process.State.Unwanted(fulfilment.StepReserve, id) {
+			return nil
+		}
+		err = r.releaseLate(ctx, command, d)
+	case account.Withdrawn:
+		if !process.State.Unwanted(fulfilment.StepPay, "") || id != process.State.AccountID {
+			return nil
+		}
+		err = r.credit(ctx, command)
+	}
+	if errors.Is(err, errNoChange) {
+		return nil
+	}
+	f.options.Late(orderID, d.Stream, err)
+	return err
+}
+
+// releaseLate releases the reservation that a delivery is about, if it is still the live one: after it
+// was released, somebody may have reserved for the order again by hand.
+func (r *run) releaseLate(ctx context.Context, command Command, d domain.Delivery) error {
+	live := true
+	err := r.service.read(ctx, d.Stream, d.Revision+1, func(e domain.Recorded) error {
+		switch e := e.Event.(type) {
+		case inventory.Released:
+			live = live && e.OrderID != r.orderID
+		case inventory.Shipped:
+			live = live && e.OrderID != r.orderID
+		}
+		if !live {
+			return errPast
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, errPast) {
+		return err
+	}
+	if !live {
+		return errNoChange
+	}
+	_, err = r.service.ReleaseStock(ctx, command, domain.StreamID(d.Stream), r.orderID)
+	if kind := domain.KindOf(err); err != nil && (kind == domain.KindRefused || kind == domain.KindNotFound) {
+		return errNoChange
+	}
+	return err
+}
+
+// RetryProcess makes the failed steps of an order's fulfilment due now, on record; the workers hear of it.
+// Code: fulfilment_ended.
+func (s *Service) RetryProcess(ctx context.Context, command Command, orderID string) (Result[fulfilment.Process], error) {
+	return s.onProcess(ctx, command, orderID, fulfilment.Process.Retry)
+}
+
+// ResolveProcess takes the steps that hang as settled by hand, on record with a reason.
+// Codes: fulfilment_ended, nothing_to_resolve.
+func (s *Service) ResolveProcess(ctx context.Context, command Command, orderID, reason string) (Result[fulfilment.Process], error) {
+	return s.onProcess(ctx, command, orderID, func(p fulfilment.Process) ([]domain.Event, error) {
+		return p.Resolve(reason)
+	})
+}
+
+func (s *Service) onProcess(ctx context.Context, command Command, orderID string, decision func(fulfilment.Process) ([]domain.Event, error)) (Result[fulfilment.Process], error) {
+	if orderID == "" {
+		return Result[fulfilment.Process]{}, domain.NotFound(Fulfilments.Noun, orderID)
+	}
+	return Execute(ctx, s.Executor, command, Task[fulfilment.Process]{
+		Aggregate: Fulfilments, ID: orderID, Decide: decide(decision),
+	})
+}
