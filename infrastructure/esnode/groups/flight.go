@@ -110,7 +110,9 @@ func (g *Group) park(m *Message, reason string) {
 
 func (g *Group) settle(m *Message) {
 	m.state = settled
-	if !m.Replayed {
+	if m.Replayed {
+		g.replayed.settle(m.mark)
+	} else {
 		g.ledger.settle(m.mark)
 	}
 }

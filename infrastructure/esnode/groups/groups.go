@@ -53,11 +53,11 @@ type (
 	// Message is an event on its way through a group. The exported fields are the caller's and never
 	// changed here.
 	Message struct {
-		Seq      int64    // place in the source: revision or log position; rising within the group
+		Seq      int64    // place in the source, revision or log position; of a replayed one, in the parked stream
 		ID       [16]byte // what consumers acknowledge by
 		Key      uint32   // hash that the pinned strategies send by
 		Event    any      // what the caller delivers
-		Replayed bool     // from the parked stream: not part of the checkpoint
+		Replayed bool     // from the parked stream; set by Replay
 
 		retries  int
 		state    state
@@ -111,7 +111,8 @@ type (
 		unsaved []*Message // whose parking failed
 
 		ledger     ledger
-		saved      int64 // last checkpoint stored
+		replayed   ledger // the same of the parked stream
+		saved      int64  // last checkpoint stored
 		hasSaved   bool
 		storing    bool
 		storingPos int64
@@ -142,7 +143,7 @@ func New(settings Settings, checkpoint int64, has bool, now time.Time) *Group {
 		saved: checkpoint, hasSaved: has,
 		flying: map[[16]byte]*Message{}, parking: map[*Message]struct{}{},
 	}
-	g.ledger.frontier = checkpoint
+	g.ledger.frontier, g.replayed.frontier = checkpoint, -1
 	g.strategy = newStrategy(settings.Strategy, g)
 	return g
 }
@@ -187,12 +188,23 @@ func (g *Group) Offer(now time.Time, messages []*Message, examined int64, skippe
 }
 
 // Replay adds messages read from the parked stream, to be delivered after those that wait for a retry.
-func (g *Group) Replay(now time.Time, messages []*Message) {
+// Everything up to examined was looked at; skipped of it can't be delivered any more.
+func (g *Group) Replay(now time.Time, messages []*Message, examined int64, skipped int) {
 	for _, m := range messages {
+		m.mark = g.replayed.open(m.Seq)
 		m.Replayed, m.state = true, retrying
 		g.replays.push(m)
 	}
+	if skipped > 0 {
+		g.replayed.skip(examined, int64(skipped))
+	}
 	g.push(now)
+}
+
+// Replayed is up to where replayed messages are settled, as places in the parked stream, and how many
+// are not yet.
+func (g *Group) Replayed() (settled int64, open int) {
+	return g.replayed.frontier, g.replayed.len()
 }
 
 // Connect adds a consumer that takes at most size unacknowledged messages, at least 1.

@@ -1,0 +1,146 @@
+package esnode
+
+import (
+	"context"
+	"errors"
+
+	"github.com/EventStore/EventStore-Client-Go/v4/protos/persistent"
+	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/tidemark-dev/tidemark/infrastructure/esnode/eventlog"
+	"github.com/tidemark-dev/tidemark/infrastructure/esnode/groups"
+)
+
+// Read implements persistent.PersistentSubscriptionsServer: one consumer of a group. It ends when the
+// client cancels or closes its side, or the group drops it.
+func (s *persistentService) Read(call persistent.PersistentSubscriptions_ReadServer) error {
+	first, err := call.Recv()
+	if err != nil {
+		return invalid("a consumer begins with its options")
+	}
+	o := first.GetOptions()
+	if o == nil {
+		return invalid("a consumer begins with its options")
+	}
+	key, err := readKey(o.GetStreamIdentifier(), o.GetAll(), o.GetGroupName())
+	if err != nil {
+		return err
+	}
+	if o.GetBufferSize() <= 0 {
+		return invalid("the buffer size must be positive")
+	}
+	r := s.node.groups.find(key)
+	if r == nil {
+		return groupMissing(key.stream, key.group)
+	}
+	ctx, cancel := context.WithCancel(call.Context())
+	defer cancel()
+	c, err := r.connect(ctx, connectionName(ctx), int(o.GetBufferSize()))
+	if errors.Is(err, errGroupGone) {
+		return groupMissing(key.stream, key.group)
+	} else if err != nil {
+		return err
+	}
+	defer r.disconnect(c)
+	go func() {
+		defer cancel()
+		receive(ctx, call, r)
+	}()
+	err = call.Send(&persistent.ReadResp{Content: &persistent.ReadResp_SubscriptionConfirmation_{
+		SubscriptionConfirmation: &persistent.ReadResp_SubscriptionConfirmation{SubscriptionId: key.subscription()}}})
+	if err != nil {
+		return err
+	}
+	_, text := o.GetUuidOption().GetContent().(*persistent.ReadReq_Options_UUIDOption_String_)
+	return s.deliver(ctx, call, c, key, text)
+}
+
+func connectionName(ctx context.Context) string {
+	if md, ok := metadata.FromIncomingContext(ctx); ok {
+		if names := md.Get("connection-name"); len(names) > 0 && names[0] != "" {
+			return names[0]
+		}
+	}
+	return "<unknown>"
+}
+
+// receive passes acknowledgements on until the client's side ends.
+func receive(ctx context.Context, call persistent.PersistentSubscriptions_ReadServer, r *runner) {
+	for {
+		req, err := call.Recv()
+		if err != nil {
+			return
+		}
+		var in input
+		var ids []*shared.UUID
+		switch c := req.GetContent().(type) {
+		case *persistent.ReadReq_Ack_:
+			ids = c.Ack.GetIds()
+		case *persistent.ReadReq_Nack_:
+			in.nack, in.action, in.reason = true, groups.Action(c.Nack.GetAction()), c.Nack.GetReason()
+			ids = c.Nack.GetIds()
+		default:
+			return // options come once
+		}
+		in.ids = make([][16]byte, 0, len(ids))
+		for _, u := range ids {
+			if id, err := readUUID(u); err == nil {
+				in.ids = append(in.ids, id)
+			}
+		}
+		if r.tell(ctx, in) != nil {
+			return
+		}
+	}
+}
+
+// deliver sends what the group hands out until the call ends or the group drops the consumer.
+func (s *persistentService) deliver(ctx context.Context, call persistent.PersistentSubscriptions_ReadServer, c *consumer, key groupKey, text bool) error {
+	var queue []groups.Delivery
+	for {
+		select {
+		case <-c.ready:
+		case <-c.drop:
+			return s.dropped(key)
+		case <-ctx.Done():
+			return call.Context().Err() // nil if only the client's side ended
+		}
+		queue = c.take(queue)
+		for _, d := range queue {
+			if err := call.Send(deliveryResp(d, text)); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (s *persistentService) dropped(key groupKey) error {
+	if s.node.life.Err() != nil {
+		return errStopping
+	}
+	return groupDropped(key.stream, key.group)
+}
+
+// deliveryResp writes a delivery. Unlike in reads, event and link both carry the position of the
+// original event.
+func deliveryResp(d groups.Delivery, text bool) *persistent.ReadResp {
+	e := d.Message.Event.(eventlog.Resolved)
+	at := uint64(e.Original().Position)
+	return &persistent.ReadResp{Content: &persistent.ReadResp_Event{Event: &persistent.ReadResp_ReadEvent{
+		Event: deliveredEvent(e.Event, at, text), Link: deliveredEvent(e.Link, at, text),
+		Position: &persistent.ReadResp_ReadEvent_CommitPosition{CommitPosition: at},
+		Count:    &persistent.ReadResp_ReadEvent_RetryCount{RetryCount: int32(d.Retries)},
+	}}}
+}
+
+func deliveredEvent(e *eventlog.Event, at uint64, text bool) *persistent.ReadResp_ReadEvent_RecordedEvent {
+	if e == nil {
+		return nil
+	}
+	return &persistent.ReadResp_ReadEvent_RecordedEvent{
+		Id: writeUUID(e.ID, text), StreamIdentifier: streamID(e.Stream), StreamRevision: uint64(e.Revision),
+		PreparePosition: at, CommitPosition: at,
+		Metadata: eventMetadata(e), CustomMetadata: e.Metadata, Data: e.Data,
+	}
+}

@@ -1,0 +1,132 @@
+package esnode
+
+import (
+	"context"
+	"errors"
+	"math"
+
+	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
+	"github.com/google/uuid"
+
+	"github.com/tidemark-dev/tidemark/infrastructure/esnode/eventlog"
+)
+
+// subscription is one catch-up subscription: history first, then what comes. A slow client is held
+// back by flow control and goes back to history when the feed has moved on; it loses nothing.
+type subscription struct {
+	*reading
+	node   *Node
+	call   streams.Streams_ReadServer
+	source *source
+
+	since      int   // events looked at since the last checkpoint
+	checkpoint int64 // the last one sent
+	caughtUp   bool
+}
+
+func (n *Node) subscribe(r *reading, call streams.Streams_ReadServer) error {
+	s := &subscription{reading: r, node: n, call: call}
+	ctx := call.Context()
+	if err := s.open(ctx); err != nil {
+		return err
+	}
+	err := call.Send(&streams.ReadResp{Content: &streams.ReadResp_Confirmation{
+		Confirmation: &streams.ReadResp_SubscriptionConfirmation{SubscriptionId: uuid.NewString()}}})
+	for err == nil {
+		err = s.step(ctx)
+	}
+	var deleted *eventlog.StreamDeleted
+	if errors.As(err, &deleted) {
+		// Tombstoned while this was behind: the tombstone is still to be shown.
+		err = errors.Join(s.sendTombstone(ctx), err)
+	}
+	return err
+}
+
+// open finds where to start: at the beginning, or behind what the client names.
+func (s *subscription) open(ctx context.Context) error {
+	s.source = &source{node: s.node, stream: s.stream, filter: s.filter, resolve: s.resolve}
+	var err error
+	switch {
+	case s.fromEnd:
+		err = s.source.fromEnd(ctx)
+	case s.fromStart:
+		err = s.source.from(ctx, 0)
+	default:
+		err = s.source.from(ctx, nextRevision(s.from))
+	}
+	s.checkpoint = s.source.next - 1
+	return err
+}
+
+// step sends the next events, or waits for some.
+func (s *subscription) step(ctx context.Context) error {
+	window := math.MaxInt32
+	if s.filtered {
+		window = max(s.interval-s.since, 1)
+	} else if !s.source.live {
+		window = readWindow
+	}
+	got, err := s.source.read(ctx, readPage, window)
+	if err != nil {
+		return err
+	}
+	for _, e := range got.events {
+		if err := s.call.Send(readResp(e, s.text)); err != nil {
+			return err
+		}
+		if s.stream != "" && e.Original().Revision == eventlog.Tombstone {
+			return streamDeleted(s.stream)
+		}
+	}
+	s.since += got.count
+	if got.history {
+		s.caughtUp = false
+	}
+	if s.since >= s.interval || got.end && !s.caughtUp {
+		if err := s.sendCheckpoint(got.examined); err != nil {
+			return err
+		}
+	}
+	if !got.end {
+		return nil
+	}
+	if !s.caughtUp {
+		s.caughtUp = true
+		if err := s.call.Send(&streams.ReadResp{Content: &streams.ReadResp_CaughtUp_{CaughtUp: &streams.ReadResp_CaughtUp{}}}); err != nil {
+			return err
+		}
+	}
+	select {
+	case <-s.source.wait():
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.node.life.Done():
+		return errStopping
+	}
+}
+
+// sendCheckpoint tells how far a filtered subscription has looked, so that the client can resume there
+// although nothing matched.
+func (s *subscription) sendCheckpoint(examined int64) error {
+	if !s.filtered {
+		return nil
+	}
+	s.since = 0
+	if examined <= s.checkpoint {
+		return nil
+	}
+	s.checkpoint = examined
+	return s.call.Send(&streams.ReadResp{Content: &streams.ReadResp_Checkpoint_{
+		Checkpoint: &streams.ReadResp_Checkpoint{CommitPosition: uint64(examined), PreparePosition: uint64(examined)}}})
+}
+
+// sendTombstone shows the event that ended the stream.
+func (s *subscription) sendTombstone(ctx context.Context) error {
+	e, err := s.node.store.TombstoneEvent(ctx, s.stream)
+	if err != nil {
+		return err
+	}
+	return s.call.Send(readResp(eventlog.Resolved{Event: &e}, s.text))
+}
