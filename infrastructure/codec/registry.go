@@ -11,6 +11,7 @@ import (
 
 	"github.com/tidemark-dev/tidemark/domain"
 	"github.com/tidemark-dev/tidemark/domain/account"
+	"github.com/tidemark-dev/tidemark/domain/fulfilment"
 	"github.com/tidemark-dev/tidemark/domain/inventory"
 	"github.com/tidemark-dev/tidemark/domain/order"
 	"github.com/tidemark-dev/tidemark/domain/product"
@@ -114,10 +115,7 @@ func unmarshal(data []byte, target any) error {
 // lists are the events of every package of the domain.
 func lists() [][]domain.Event {
 	return [][]domain.Event{
-		{order.Created{}, order.ItemAdded{}, order.ItemRemoved{}, order.Confirmed{}, order.Prepared{}, order.Shipped{}, order.Cancelled{}},
-		{product.Listed{}, product.PriceChanged{}, product.Withdrawn{}},
-		{inventory.Received{}, inventory.Reserved{}, inventory.Released{}, inventory.Damaged{}, inventory.Shipped{}},
-		{account.Opened{}, account.Deposited{}, account.Withdrawn{}, account.Credited{}, account.Closed{}},
+		order.Events(), product.Events(), inventory.Events(), account.Events(), fulfilment.Events(),
 		{domain.SnapshotTaken{}, domain.KeyClaimed{}},
 	}
 }
