@@ -256,29 +256,36 @@ func (o Order) Expired(now time.Time, limits Limits) bool {
 	return o.Status == orderCreated && !now.Before(o.CreatedAt.Add(limits.OpenFor))
 }
 
-// Attention is when somebody has to look at an order although nothing reports anything: at a deadline,
-// when a failed step is due again, or when what should move has stood still, because a delivery was lost
-// or a worker died. ok is false if only an outside event can change anything. The answer depends on
-// stored facts alone, so it can be kept in an index.
-func Attention(o Order, p Process, limits Limits) (at time.Time, ok bool) {
+// Underway tells since when an order and its process have been about to move on by themselves. ok is
+// false while nothing but an outside event can move them. The answer depends on stored facts alone, so it can
+// be kept in an index.
+func Underway(o Order, p Process) (since time.Time, ok bool) {
 	switch {
-	case o.Status == orderCreated:
-		return o.CreatedAt.Add(limits.OpenFor), true
 	case o.ConfirmedAt == nil || p.Ended():
 		return time.Time{}, false
-	case p.Status == "":
-		if o.Status != orderConfirmed && o.Status != orderCancelled {
-			return time.Time{}, false
-		}
-		return o.UpdatedAt.Add(limits.Nudge), true
+	case p.Status == "" && o.Status != orderConfirmed && o.Status != orderCancelled:
+		return time.Time{}, false
 	case p.Status == StatusPrepared && o.Status == orderPrepared:
 		return time.Time{}, false
+	case o.UpdatedAt.After(p.UpdatedAt):
+		return o.UpdatedAt, true
+	default:
+		return p.UpdatedAt, true
 	}
-	at = p.UpdatedAt
-	if o.UpdatedAt.After(at) {
-		at = o.UpdatedAt
+}
+
+// Attention is when somebody has to look at an order although nothing reports anything: at a deadline,
+// when a failed step is due again, or when what should move has stood still, because a delivery was lost
+// or a worker died. ok is false if only an outside event can change anything.
+func Attention(o Order, p Process, limits Limits) (at time.Time, ok bool) {
+	if o.Status == orderCreated {
+		return o.CreatedAt.Add(limits.OpenFor), true
 	}
-	at = at.Add(limits.Nudge)
+	since, ok := Underway(o, p)
+	if !ok {
+		return time.Time{}, false
+	}
+	at = since.Add(limits.Nudge)
 	for _, s := range p.Steps {
 		if s.Status == Failed && s.RetryAt != nil && s.RetryAt.After(at) {
 			at = *s.RetryAt
