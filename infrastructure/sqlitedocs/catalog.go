@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/ncruces/go-sqlite3"
 
+	"github.com/tidemark-dev/tidemark/infrastructure/sqlite"
 	"github.com/tidemark-dev/tidemark/readmodels"
 )
 
@@ -20,18 +20,10 @@ type table struct {
 	sql     texts
 }
 
-// texts are the statements that don't depend on a question, written once.
-type texts struct {
-	load, insert, replace, row, remove string
-}
-
-func newTable(collection string) *table {
+func newTable(collection string, columns, indexes map[string]bool) *table {
 	return &table{
-		name: collection, columns: map[string]bool{}, indexes: map[string]bool{},
-		sql: texts{
-			load: loadSQL(collection), insert: insertSQL(collection), replace: replaceSQL(collection),
-			row: rowSQL(collection), remove: deleteSQL(collection),
-		},
+		name: collection, columns: columns, indexes: indexes,
+		sql: statements(collection, slices.Sorted(maps.Keys(columns))),
 	}
 }
 
@@ -51,32 +43,32 @@ func (s *Store) remember(collection string, t *table) {
 }
 
 // readCatalog learns at the start what collections there are.
-func readCatalog(r *session) (map[string]*table, error) {
-	catalog := map[string]*table{}
-	err := r.each("SELECT substr(name,3) FROM sqlite_schema WHERE type='table' AND substr(name,1,2)='c_'", nil, func(row *sqlite3.Stmt) error {
+func readCatalog(r *sqlite.Conn) (map[string]*table, error) {
+	columns, indexes := map[string]map[string]bool{}, map[string]map[string]bool{}
+	err := each(r, `SELECT substr(t.name,3), c.name FROM sqlite_schema t, pragma_table_info(t.name) c
+		WHERE t.type='table' AND substr(t.name,1,2)='c_'`, nil, func(row *sqlite3.Stmt) error {
 		collection := row.ColumnText(0)
-		catalog[collection] = newTable(collection)
+		if columns[collection] == nil {
+			columns[collection], indexes[collection] = map[string]bool{}, map[string]bool{}
+		}
+		if path, ok := columnPath(row.ColumnText(1)); ok {
+			columns[collection][path] = true
+		}
 		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list collections: %w", err)
 	}
-	for collection, t := range catalog {
-		table := strings.Trim(tableName(collection), `"`)
-		err := r.each("SELECT name FROM pragma_table_xinfo(?) WHERE hidden=2", []any{table}, func(row *sqlite3.Stmt) error {
-			t.columns[columnPath(row.ColumnText(0))] = true
-			return nil
-		})
-		if err != nil {
-			return nil, fmt.Errorf("list columns of collection %s: %w", collection, err)
-		}
-		err = r.each("SELECT name FROM sqlite_schema WHERE type='index' AND tbl_name=?", []any{table}, func(row *sqlite3.Stmt) error {
-			t.indexes[row.ColumnText(0)] = true
-			return nil
-		})
-		if err != nil {
-			return nil, fmt.Errorf("list indexes of collection %s: %w", collection, err)
-		}
+	err = each(r, "SELECT substr(tbl_name,3), name FROM sqlite_schema WHERE type='index' AND substr(tbl_name,1,2)='c_'", nil, func(row *sqlite3.Stmt) error {
+		indexes[row.ColumnText(0)][row.ColumnText(1)] = true
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list indexes: %w", err)
+	}
+	catalog := map[string]*table{}
+	for collection := range columns {
+		catalog[collection] = newTable(collection, columns[collection], indexes[collection])
 	}
 	return catalog, nil
 }
@@ -96,11 +88,11 @@ func (s *Store) Ensure(ctx context.Context, collection readmodels.Collection) er
 	var made *table
 	return s.submit(ctx, &job{
 		alone: ctx,
-		run: func(w *session) error {
+		run: func(w *sqlite.Conn) error {
 			var steps []string
 			made, steps = s.plan(collection) // anew: another caller may have come first
 			for _, step := range steps {
-				if err := w.conn.Exec(step); err != nil {
+				if err := w.Exec(step); err != nil {
 					return fmt.Errorf("ensure collection %s: %w", collection.Name, err)
 				}
 			}
@@ -113,44 +105,47 @@ func (s *Store) Ensure(ctx context.Context, collection readmodels.Collection) er
 // plan says what has to be done for a collection to be as wanted, and how it is then.
 func (s *Store) plan(wanted readmodels.Collection) (*table, []string) {
 	var steps []string
-	made := newTable(wanted.Name)
+	columns, indexes := map[string]bool{}, map[string]bool{}
 	if known := s.table(wanted.Name); known != nil {
-		made.columns, made.indexes = maps.Clone(known.columns), maps.Clone(known.indexes)
+		columns, indexes = maps.Clone(known.columns), maps.Clone(known.indexes)
 	} else {
 		steps = append(steps, createTable(wanted.Name))
 	}
 	for _, paths := range wanted.Indexes {
 		for _, path := range paths {
-			if path != "_id" && !made.columns[path] {
+			if path != "_id" && !columns[path] {
 				steps = append(steps, addColumn(wanted.Name, path))
-				made.columns[path] = true
+				columns[path] = true
 			}
 		}
-		if name := indexName(wanted.Name, paths); !made.indexes[name] {
+		if name := indexName(wanted.Name, paths); !indexes[name] {
 			steps = append(steps, createIndex(wanted.Name, paths))
-			made.indexes[name] = true
+			indexes[name] = true
 		}
 	}
-	return made, steps
+	return newTable(wanted.Name, columns, indexes), steps
 }
 
-// Drop implements readmodels.Documents.
+// Drop implements readmodels.Documents. The collection is forgotten before it is gone, so that readers find it empty
+// rather than broken.
 func (s *Store) Drop(ctx context.Context, collection string) error {
 	if err := readmodels.CheckCollectionName(collection); err != nil {
 		return err
 	}
+	var known *table
 	return s.submit(ctx, &job{
 		alone: ctx,
-		run: func(w *session) error {
-			if s.table(collection) == nil {
+		run: func(w *sqlite.Conn) error {
+			if known = s.table(collection); known == nil {
 				return nil
 			}
-			if err := w.conn.Exec("DROP TABLE IF EXISTS " + tableName(collection)); err != nil {
+			s.remember(collection, nil)
+			if err := w.Exec("DROP TABLE " + tableName(collection)); err != nil {
 				return fmt.Errorf("drop collection %s: %w", collection, err)
 			}
 			return nil
 		},
-		written: func() { s.remember(collection, nil) },
+		undone: func() { s.remember(collection, known) },
 	})
 }
 

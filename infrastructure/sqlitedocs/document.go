@@ -67,12 +67,15 @@ func parseSources(text []byte) (map[string]int64, error) {
 		err := json.Unmarshal(text, &sources)
 		return sources, err
 	}
+	if text[0] != '{' || text[len(text)-1] != '}' || len(text) < len(`{"":0}`) {
+		return nil, fmt.Errorf("unexpected text %q", text)
+	}
 	sources := make(map[string]int64, 1)
 	rest := text[1:]
 	for len(rest) > 0 {
 		end := bytes.Index(rest, []byte(`":`))
 		stop := bytes.IndexAny(rest[max(end, 0):], ",}") + end
-		if end < 1 || stop < end {
+		if end < 1 || stop <= end {
 			return nil, fmt.Errorf("unexpected text %q", text)
 		}
 		revision, err := strconv.ParseInt(string(rest[end+2:stop]), 10, 64)

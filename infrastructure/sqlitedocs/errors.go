@@ -8,6 +8,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 
 	"github.com/tidemark-dev/tidemark/domain"
+	"github.com/tidemark-dev/tidemark/infrastructure/sqlite"
 )
 
 var errClosed = errors.New("the document store is closed")
@@ -34,6 +35,9 @@ func translate(err error) error {
 	}
 	if _, ours := errors.AsType[*domain.Error](err); ours {
 		return err
+	}
+	if errors.Is(err, sqlite.ErrClosed) {
+		return unavailable(errClosed)
 	}
 	switch codeOf(err) {
 	case 0:

@@ -7,41 +7,48 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
+	"github.com/tidemark-dev/tidemark/infrastructure/sqlite"
 	"github.com/tidemark-dev/tidemark/readmodels"
 )
 
-// read runs work on a reading connection. A collection that isn't there, or goes away while it is read, is
-// empty: work isn't called, or its error is no error.
-func (s *Store) read(ctx context.Context, collection string, work func(r *session, t *table) error) error {
+// read runs work in a read transaction. A collection that isn't there is empty: work isn't called. One that
+// is dropped or made anew at this moment is read again as it is then.
+func (s *Store) read(ctx context.Context, collection string, work func(r *sqlite.Conn, t *table) error) error {
 	if err := ctx.Err(); err != nil {
 		return unavailable(err)
 	}
-	table := s.table(collection)
-	if table == nil {
-		return nil
+	for {
+		table := s.table(collection)
+		if table == nil {
+			return nil
+		}
+		err := s.transact(ctx, func(r *sqlite.Conn) error { return work(r, table) })
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return unavailable(ctx.Err())
+		case codeOf(err) == sqlite3.ERROR && s.table(collection) != table:
+			continue
+		}
+		return translate(err)
 	}
-	r, err := s.readers.take(ctx)
+}
+
+func (s *Store) transact(ctx context.Context, work func(r *sqlite.Conn) error) error {
+	r, err := s.db.Acquire(ctx)
 	if err != nil {
 		return err
 	}
-	defer s.readers.give(r)
-	err = r.under(ctx, func() error { return work(r, table) })
-	if err == nil {
-		return nil
-	}
-	if codeOf(err) == sqlite3.ERROR && s.table(collection) == nil {
-		return nil
-	}
-	if ctxErr := ctx.Err(); ctxErr != nil {
-		return unavailable(ctxErr)
-	}
-	return translate(err)
+	defer s.db.Release(r)
+	return work(r)
 }
 
 // Load implements readmodels.Documents.
 func (s *Store) Load(ctx context.Context, collection string, ids []string) ([]readmodels.Document, error) {
 	documents := make([]readmodels.Document, 0, len(ids))
-	err := s.read(ctx, collection, func(r *session, t *table) error {
+	err := s.read(ctx, collection, func(r *sqlite.Conn, t *table) error {
+		documents = documents[:0]
 		var seen map[string]bool
 		if len(ids) > 1 {
 			seen = make(map[string]bool, len(ids))
@@ -53,7 +60,7 @@ func (s *Store) Load(ctx context.Context, collection string, ids []string) ([]re
 			if seen != nil {
 				seen[id] = true
 			}
-			if err := r.collect(t.sql.load, []any{id}, &documents); err != nil {
+			if err := collect(r, t.sql.load, []any{id}, &documents); err != nil {
 				return err
 			}
 		}
@@ -71,9 +78,10 @@ func (s *Store) Find(ctx context.Context, collection string, find readmodels.Fin
 		return nil, err
 	}
 	documents := []readmodels.Document{}
-	err := s.read(ctx, collection, func(r *session, t *table) error {
+	err := s.read(ctx, collection, func(r *sqlite.Conn, t *table) error {
+		documents = documents[:0]
 		q := findSQL(t, find)
-		return r.collect(q.text.String(), q.args, &documents)
+		return collect(r, q.text.String(), q.args, &documents)
 	})
 	if err != nil {
 		return nil, err
@@ -82,8 +90,8 @@ func (s *Store) Find(ctx context.Context, collection string, find readmodels.Fin
 }
 
 // collect appends the documents that a statement gives.
-func (s *session) collect(text string, args []any, documents *[]readmodels.Document) error {
-	return s.each(text, args, func(row *sqlite3.Stmt) error {
+func collect(r *sqlite.Conn, text string, args []any, documents *[]readmodels.Document) error {
+	return each(r, text, args, func(row *sqlite3.Stmt) error {
 		document, err := scan(row)
 		if err != nil {
 			return err
@@ -101,10 +109,11 @@ func (s *Store) Group(ctx context.Context, collection string, grouping readmodel
 		return nil, err
 	}
 	totals := []readmodels.Total{}
-	err := s.read(ctx, collection, func(r *session, t *table) error {
+	err := s.read(ctx, collection, func(r *sqlite.Conn, t *table) error {
+		totals = totals[:0]
 		q := groupSQL(t, grouping)
 		places := map[string]int{} // the empty string and a missing path are one group
-		return r.each(q.text.String(), q.args, func(row *sqlite3.Stmt) error {
+		return each(r, q.text.String(), q.args, func(row *sqlite3.Stmt) error {
 			total := scanTotal(row, grouping)
 			if total.Count == 0 {
 				return nil // SQL's row for no rows

@@ -16,9 +16,12 @@ import (
 const nothing = "-9e999"
 
 // Every collection is a table of its own: dropping a generation is one statement, and an index is over
-// what it serves only. Paths that are indexed become virtual columns, named like the path: a
-// column can bound an index range in a row-value comparison, an expression can't.
+// what it serves only. The value at each indexed path has a column, named like the path and written with the
+// document. Indexes on expressions or virtual columns would do without, but the former can't bound
+// a row-value comparison, the latter can't cover a count, and both parse the old body again to leave an index.
 func tableName(collection string) string { return `"c_` + collection + `"` }
+
+const columns = "id,version,hidden,sources,body"
 
 func createTable(collection string) string {
 	return "CREATE TABLE IF NOT EXISTS " + tableName(collection) +
@@ -30,18 +33,20 @@ func columnName(path string) string { return `"$.` + capitals.ReplaceAllString(p
 
 var capitals = regexp.MustCompile(`[A-Z]`)
 
-// columnPath undoes columnName, without its quotes.
-func columnPath(name string) string {
-	return strings.ReplaceAll(strings.TrimPrefix(name, "$."), "^", "")
+// columnPath undoes columnName, without its quotes; ok is false for the columns of every table.
+func columnPath(name string) (path string, ok bool) {
+	name, ok = strings.CutPrefix(name, "$.")
+	return strings.ReplaceAll(name, "^", ""), ok
 }
 
+// addColumn makes a column and fills it for the documents that are there.
 func addColumn(collection, path string) string {
-	return "ALTER TABLE " + tableName(collection) + " ADD COLUMN " + columnName(path) +
-		" GENERATED ALWAYS AS (" + extraction(path) + ") VIRTUAL"
+	return "ALTER TABLE " + tableName(collection) + " ADD COLUMN " + columnName(path) + "; " +
+		"UPDATE " + tableName(collection) + " SET " + columnName(path) + "=" + extraction("body", path)
 }
 
-func extraction(path string) string {
-	return `ifnull(json_extract(body,'$."` + strings.ReplaceAll(path, ".", `"."`) + `"'),` + nothing + `)`
+func extraction(body, path string) string {
+	return `ifnull(json_extract(` + body + `,'$."` + strings.ReplaceAll(path, ".", `"."`) + `"'),` + nothing + `)`
 }
 
 // indexName is the same for the same paths, so that an index is made once.
@@ -63,27 +68,31 @@ func createIndex(collection string, paths []string) string {
 		indexName(collection, paths), tableName(collection), strings.Join(columns, ","))
 }
 
-const columns = "id,version,hidden,sources,body"
-
-func loadSQL(collection string) string {
-	return "SELECT " + columns + " FROM " + tableName(collection) + " WHERE id=?"
+// texts are the statements that don't depend on a question.
+type texts struct {
+	load, insert, replace, row, remove string
 }
 
-func insertSQL(collection string) string {
-	return "INSERT INTO " + tableName(collection) + "(" + columns + ") VALUES(?1,?2,?3,?4,?5) ON CONFLICT(id) DO NOTHING"
-}
-
-func replaceSQL(collection string) string {
-	return "UPDATE " + tableName(collection) + " SET version=?2,hidden=?3,sources=?4,body=?5 WHERE id=?1 AND version=?6"
-}
-
-func rowSQL(collection string) string {
-	return "INSERT INTO " + tableName(collection) + "(" + columns + ") VALUES(?1,?2,?3,?4,?5) ON CONFLICT(id) DO UPDATE SET " +
-		"version=excluded.version,hidden=excluded.hidden,sources=excluded.sources,body=excluded.body"
-}
-
-func deleteSQL(collection string) string {
-	return "DELETE FROM " + tableName(collection) + " WHERE id=?"
+// statements writes them for a collection with columns for these paths.
+func statements(collection string, paths []string) texts {
+	table := tableName(collection)
+	var names, values, set, excluded strings.Builder
+	for _, path := range paths {
+		name, value := columnName(path), extraction("?5", path)
+		names.WriteString("," + name)
+		values.WriteString("," + value)
+		set.WriteString("," + name + "=" + value)
+		excluded.WriteString("," + name + "=excluded." + name)
+	}
+	insert := "INSERT INTO " + table + "(" + columns + names.String() + ") VALUES(?1,?2,?3,?4,?5" + values.String() + ") ON CONFLICT(id) DO "
+	return texts{
+		load:    "SELECT " + columns + " FROM " + table + " WHERE id=?",
+		insert:  insert + "NOTHING",
+		replace: "UPDATE " + table + " SET version=?2,hidden=?3,sources=?4,body=?5" + set.String() + " WHERE id=?1 AND version=?6",
+		row: insert + "UPDATE SET version=excluded.version,hidden=excluded.hidden,sources=excluded.sources,body=excluded.body" +
+			excluded.String(),
+		remove: "DELETE FROM " + table + " WHERE id=?",
+	}
 }
 
 // query is SQL under construction with the values of its parameters.
@@ -107,7 +116,7 @@ func (q *query) at(path string) string {
 	case q.table.columns[path]:
 		return columnName(path)
 	}
-	return extraction(path)
+	return extraction("body", path)
 }
 
 func (q *query) where(conditions []readmodels.Condition, hidden bool) {

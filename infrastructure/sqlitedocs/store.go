@@ -37,6 +37,8 @@ type Options struct {
 	// it took. It must not block.
 	Committed func(calls, puts int, took time.Duration)
 
+	vfs string // a registered virtual file system, in tests
+
 	// Failed is called once, with the I/O error after which the store takes no more writes. It must
 	// not block.
 	Failed func(error)
@@ -49,9 +51,7 @@ type Store struct {
 	catalog atomic.Pointer[map[string]*table] // replaced by the writer only
 	failed  atomic.Pointer[error]
 
-	writer  *session // used by the writer's goroutine only
-	readers *pool
-	release func() error // closes the file
+	db *sqlite.DB // its writing connection belongs to the writer's goroutine
 
 	jobs    chan *job
 	closing chan struct{}
@@ -74,19 +74,16 @@ func Open(path string, options Options) (*Store, error) {
 		closing: make(chan struct{}),
 		written: make(chan struct{}),
 	}
-	if s.options.Readers <= 0 {
-		s.options.Readers = 4
-	}
-	writer, readers, release, err := connect(path, sqlite.Options{
-		ApplicationID: applicationID, Migrations: migrations, Readers: s.options.Readers, CacheBytes: options.CacheBytes,
+	var err error
+	s.db, err = sqlite.Open(path, sqlite.Options{
+		ApplicationID: applicationID, Migrations: migrations, Readers: options.Readers, CacheBytes: options.CacheBytes, VFS: options.vfs,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open document store: %w", err)
 	}
-	s.writer, s.readers, s.release = writer, readers, release
-	catalog, err := readCatalog(writer)
+	catalog, err := readCatalog(s.db.Writer())
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open document store: %w", err), release())
+		return nil, errors.Join(fmt.Errorf("open document store: %w", err), s.db.Close())
 	}
 	s.catalog.Store(&catalog)
 	go s.write()
@@ -99,7 +96,7 @@ func (s *Store) Close() error {
 	s.once.Do(func() {
 		close(s.closing)
 		<-s.written
-		s.closed = errors.Join(s.writer.close(), s.readers.close(), s.release())
+		s.closed = s.db.Close()
 	})
 	return s.closed
 }
@@ -112,13 +109,12 @@ func (s *Store) Ping(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return unavailable(err)
 	}
-	r, err := s.readers.take(ctx)
-	if err != nil {
+	err := s.transact(ctx, func(r *sqlite.Conn) error {
+		_, err := exec(r, "SELECT 1 FROM layout")
 		return err
+	})
+	if err != nil && ctx.Err() != nil {
+		return unavailable(ctx.Err())
 	}
-	defer s.readers.give(r)
-	return translate(r.under(ctx, func() error {
-		_, err := r.exec("SELECT 1 FROM layout")
-		return err
-	}))
+	return translate(err)
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
+
+	"github.com/tidemark-dev/tidemark/infrastructure/sqlite"
 )
 
 // groupWeight bounds how many puts go into one transaction of several callers; a single call may be larger.
@@ -15,11 +17,12 @@ const groupWeight = 4096
 
 // job is one call that changes the store, on its way through the writer.
 type job struct {
-	run     func(w *session) error // may be run again after a rollback
-	weight  int                    // puts
-	alone   context.Context        // not nil: a transaction of its own, interrupted at the end of this context
-	written func()                 // after the commit, in the writer's goroutine; must not block
-	claimed atomic.Bool            // by the writer, or by the caller giving up: whoever comes first
+	run     func(w *sqlite.Conn) error // may be run again after a rollback
+	weight  int                        // puts
+	alone   context.Context            // not nil: a transaction of its own, interrupted at the end of this context
+	written func()                     // after the commit, in the writer's goroutine; must not block
+	undone  func()                     // after a rollback, there too
+	claimed atomic.Bool                // by the writer, or by the caller giving up: whoever comes first
 	done    chan error
 }
 
@@ -124,8 +127,14 @@ func (s *Store) commit(group []*job) {
 		weight += j.weight
 		s.finish(j, err)
 	}
-	if err == nil && s.options.Committed != nil {
+	if err != nil {
+		return
+	}
+	if s.options.Committed != nil {
 		s.options.Committed(len(claimed), weight, time.Since(start))
+	}
+	if err := s.db.Checkpoint(); err != nil {
+		s.fail(err)
 	}
 }
 
@@ -140,43 +149,47 @@ func (s *Store) transaction(group []*job) error {
 	if err := s.failure(); err != nil {
 		return unavailable(err)
 	}
+	w := s.db.Writer()
 	ctx := context.Background() // a group belongs to no single caller; a single statement of it is short
 	if group[0].alone != nil {
 		ctx = group[0].alone
 	}
-	var committing bool
-	err := s.writer.under(ctx, func() error {
-		if _, err := s.writer.exec("BEGIN IMMEDIATE"); err != nil {
-			return err
-		}
-		for _, j := range group {
-			if err := j.run(s.writer); err != nil {
-				return err
-			}
-		}
-		committing = true
-		_, err := s.writer.exec("COMMIT")
-		return err
-	})
+	w.SetInterrupt(ctx)
+	committing, err := run(w, group)
+	w.SetInterrupt(context.Background())
 	if err == nil {
 		return nil
 	}
-	rollbackErr := s.writer.under(context.Background(), func() error {
-		if s.writer.conn.GetAutocommit() {
-			return nil
+	if !w.GetAutocommit() {
+		err = errors.Join(err, w.Run("ROLLBACK"))
+	}
+	for _, j := range group {
+		if j.undone != nil {
+			j.undone()
 		}
-		_, err := s.writer.exec("ROLLBACK")
-		return err
-	})
-	return s.judge(errors.Join(err, rollbackErr), committing)
+	}
+	return s.judge(err, committing)
+}
+
+// run does the work of a group up to the commit; committing says whether it got there.
+func run(w *sqlite.Conn, group []*job) (committing bool, err error) {
+	if err := w.Run("BEGIN IMMEDIATE"); err != nil {
+		return false, err
+	}
+	for _, j := range group {
+		if err := j.run(w); err != nil {
+			return false, err
+		}
+	}
+	return true, w.Run("COMMIT")
 }
 
 // judge translates a failed transaction. After a failed read, write or sync SQLite goes on as if nothing had
 // happened, although what it believes written may be gone: the first one is final for this store.
 func (s *Store) judge(err error, committing bool) error {
-	switch code := codeOf(err); code {
+	switch codeOf(err) {
 	case sqlite3.IOERR, sqlite3.CORRUPT, sqlite3.NOTADB, sqlite3.CANTOPEN, sqlite3.PROTOCOL:
-		s.fail(fmt.Errorf("the document file failed and takes no more writes until the next start: %w", err))
+		s.fail(err)
 		if committing {
 			return unknown(err)
 		}
@@ -193,8 +206,15 @@ func (s *Store) failure() error {
 	return nil
 }
 
-func (s *Store) fail(err error) {
-	if s.failed.CompareAndSwap(nil, &err) && s.options.Failed != nil {
+func (s *Store) fail(cause error) {
+	err := fmt.Errorf("the document file failed and takes no more writes until the next start: %w", cause)
+	if !s.failed.CompareAndSwap(nil, &err) {
+		return
+	}
+	if abandonErr := s.db.Abandon(); abandonErr != nil {
+		err = errors.Join(err, abandonErr)
+	}
+	if s.options.Failed != nil {
 		s.options.Failed(err)
 	}
 }

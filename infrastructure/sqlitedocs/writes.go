@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/tidemark-dev/tidemark/infrastructure/sqlite"
 	"github.com/tidemark-dev/tidemark/readmodels"
 )
 
@@ -26,7 +27,7 @@ func (s *Store) Write(ctx context.Context, collection string, puts []readmodels.
 	}
 	applied := make([]bool, len(puts))
 	j := &job{weight: len(puts)}
-	j.run = func(w *session) error {
+	j.run = func(w *sqlite.Conn) error {
 		if s.table(collection) == nil {
 			return missing(collection)
 		}
@@ -67,14 +68,14 @@ func preparePuts(puts []readmodels.Put) ([]putSource, error) {
 }
 
 // put writes one document and its rows, in the transaction of the writer.
-func (s *Store) put(w *session, collection string, p *putSource) (bool, error) {
+func (s *Store) put(w *sqlite.Conn, collection string, p *putSource) (bool, error) {
 	if len(p.Rows) > 0 {
 		rows := s.table(p.RowsIn)
 		if rows == nil {
 			return false, missing(p.RowsIn)
 		}
 		for i, row := range p.Rows {
-			if _, err := w.exec(rows.sql.row, row.ID, row.Version, row.Hidden, p.rowSources[i], row.Body); err != nil {
+			if _, err := exec(w, rows.sql.row, row.ID, row.Version, row.Hidden, p.rowSources[i], row.Body); err != nil {
 				return false, fmt.Errorf("write row %q: %w", row.ID, err)
 			}
 		}
@@ -86,9 +87,9 @@ func (s *Store) put(w *session, collection string, p *putSource) (bool, error) {
 	var changed int64
 	var err error
 	if p.IfVersion == 0 {
-		changed, err = w.exec(table.sql.insert, d.ID, d.Version, d.Hidden, p.sources, d.Body)
+		changed, err = exec(w, table.sql.insert, d.ID, d.Version, d.Hidden, p.sources, d.Body)
 	} else {
-		changed, err = w.exec(table.sql.replace, d.ID, d.Version, d.Hidden, p.sources, d.Body, p.IfVersion)
+		changed, err = exec(w, table.sql.replace, d.ID, d.Version, d.Hidden, p.sources, d.Body, p.IfVersion)
 	}
 	if err != nil {
 		return false, fmt.Errorf("write document %q: %w", d.ID, err)
@@ -119,13 +120,13 @@ func (s *Store) Delete(ctx context.Context, collection string, ids []string) err
 	if err := readmodels.CheckCollectionName(collection); err != nil {
 		return err
 	}
-	return s.submit(ctx, &job{weight: len(ids), run: func(w *session) error {
+	return s.submit(ctx, &job{weight: len(ids), run: func(w *sqlite.Conn) error {
 		table := s.table(collection)
 		if table == nil {
 			return nil
 		}
 		for _, id := range ids {
-			if _, err := w.exec(table.sql.remove, id); err != nil {
+			if _, err := exec(w, table.sql.remove, id); err != nil {
 				return fmt.Errorf("delete document %q: %w", id, err)
 			}
 		}
