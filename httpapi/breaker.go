@@ -1,0 +1,49 @@
+package httpapi
+
+import (
+	"errors"
+	"time"
+
+	"github.com/sony/gobreaker/v2"
+
+	"github.com/tidemark-dev/tidemark/domain"
+)
+
+// When commands are refused without asking the event store, and when it is asked again.
+const (
+	tripAfter = 5           // commands in a row that did not reach it
+	openFor   = time.Second // then one command tries
+)
+
+// newBreaker guards the event store from callers, and callers from waiting for it, while it can't be
+// reached. Only that opens it: refusals are answers.
+func newBreaker(o Options) *gobreaker.CircuitBreaker[any] {
+	return gobreaker.NewCircuitBreaker[any](gobreaker.Settings{
+		Name: "event store", MaxRequests: 1, Timeout: openFor,
+		ReadyToTrip:  func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= tripAfter },
+		IsSuccessful: func(err error) bool { return !unreachable(err) },
+		IsExcluded: func(err error) bool { // says nothing about the store
+			return err != nil && domain.CodeOf(err) == "overloaded"
+		},
+		OnStateChange: func(_ string, from, to gobreaker.State) {
+			o.Hooks.Breaker(to.String())
+			o.Logger.Warn("the circuit breaker of commands changed", "from", from.String(), "to", to.String())
+		},
+	})
+}
+
+func unreachable(err error) bool {
+	return err != nil && domain.CodeOf(err) == "event_store_unavailable"
+}
+
+// guard runs work unless the breaker is open.
+func guard[T any](s *Server, work func() (T, error)) (T, error) {
+	done, err := s.breaker.Execute(func() (any, error) { return work() })
+	if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
+		var none T
+		s.options.Hooks.Shed(classCommand, "breaker")
+		return none, fail("event_store_unavailable", "The event store can't be reached; nothing was done.")
+	}
+	result, _ := done.(T)
+	return result, err
+}

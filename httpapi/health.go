@@ -1,0 +1,60 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+)
+
+// readyTimeout bounds how long the readiness report may take.
+const readyTimeout = 3 * time.Second
+
+type health struct {
+	Status string  `json:"status"`
+	Checks []Check `json:"checks,omitempty"`
+}
+
+// healthz says that the process runs.
+func (s *Server) healthz(c echo.Context, _ operation, _ *request) error {
+	c.Response().Header().Set("Cache-Control", "no-store")
+	return writeJSON(c, http.StatusOK, health{Status: "ok"})
+}
+
+// readyz says whether requests should come here. The lines are for callers with a role: they tell what
+// the house is made of.
+func (s *Server) readyz(c echo.Context, _ operation, r *request) error {
+	c.Response().Header().Set("Cache-Control", "no-store")
+	ctx, cancel := context.WithTimeout(c.Request().Context(), readyTimeout)
+	defer cancel()
+	var checks []Check
+	if s.options.Ready != nil {
+		checks = s.options.Ready(ctx)
+	}
+	ready := !s.stopping.Load()
+	for _, check := range checks {
+		ready = ready && check.Status != "failed"
+	}
+	who, err := s.keeper.identify(c.Request())
+	if err != nil || len(who.roles) == 0 || who.trusted && s.sameSite(c.Request()) != nil {
+		checks = nil
+	}
+	r.who = who
+	if !ready {
+		p := problem("not_ready", "The service does not take requests now.")
+		p.Checks = checks
+		s.write(c, p)
+		return nil
+	}
+	return writeJSON(c, http.StatusOK, health{Status: "ready", Checks: checks})
+}
+
+// metrics hands over to the handler that was put in; without one there is nothing here.
+func (s *Server) metrics(c echo.Context, _ operation, _ *request) error {
+	if s.options.Metrics == nil {
+		return fail("not_found", "There is nothing at this path.")
+	}
+	s.options.Metrics.ServeHTTP(c.Response(), c.Request())
+	return nil
+}

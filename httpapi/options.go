@@ -1,0 +1,199 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/tidemark-dev/tidemark/application"
+	"github.com/tidemark-dev/tidemark/readmodels"
+)
+
+// Options are what a Server needs. Commands, Screens, Reader, Models and Groups must be set; zero in
+// any other field means its default.
+type Options struct {
+	Commands  Commands            // carries out commands: *application.Service
+	Screens   []readmodels.Screen // readmodels.Screens()
+	Reader    *readmodels.Reader  // handed to screens
+	Feed      Feed                // tells changes to live streams; nil: no live streams
+	Models    Models              // administers read models
+	Groups    application.Groups  // administers consumer groups
+	Following []Follower          // the groups that are ours, for a reset to know their prefixes
+
+	Auth Auth // none: callers are operators, and the server must listen on loopback only
+
+	RateLimit      float64       // requests per principal and second; default 100; negative: off
+	RateBurst      int           // default 4 × RateLimit
+	RequestTimeout time.Duration // longest a command or the work behind a query may take; default 10 s
+	Limits         Limits
+	TrustedProxies []string // CIDRs of proxies whose X-Forwarded-For is believed
+	CORSOrigins    []string // exact origins that browsers may call from; none: closed
+	LowStock       int64    // available pieces below which stock is low; default 10
+	Version        string   // for GET /v1/version-like places; default "dev"
+
+	Metrics http.Handler                      // GET /metrics; nil: 404
+	Console http.Handler                      // GET /console; nil: none
+	Ready   func(ctx context.Context) []Check // readiness, a line per dependency and read model; nil: always ready
+	Wrap    func(http.Handler) http.Handler   // put around everything, for tracing; nil: nothing
+	Trace   func(ctx context.Context) string  // traceparent of the request's span; nil: the request's header
+	Hooks   Hooks
+	Logger  *slog.Logger     // default: silent
+	Now     func() time.Time // default time.Now
+}
+
+// Follower names a consumer group of ours with the stream prefixes that it takes.
+type Follower struct {
+	Group    string
+	Prefixes []string
+}
+
+// Check is one line of the readiness report.
+type Check struct {
+	Name   string `json:"name"`
+	Kind   string `json:"kind"`             // "dependency" or "readmodel"
+	Status string `json:"status"`           // "ok", "degraded" or "failed"; one that failed makes the whole not ready
+	Detail string `json:"detail,omitempty"` // for operators
+}
+
+// Auth says how callers prove who they are. JWKS and HS256SecretFile may both be set.
+type Auth struct {
+	JWKS            string // file or http(s) URL of a JSON Web Key Set: RS256, ES256, EdDSA
+	HS256SecretFile string // file with a shared secret, for development
+	Issuer          string // tokens must name it; empty: not checked
+	Audience        string // tokens must name it; empty: not checked
+}
+
+// Enabled says whether callers must prove who they are.
+func (a Auth) Enabled() bool { return a.JWKS != "" || a.HS256SecretFile != "" }
+
+// Limits bound what is under way at once, by class of work; what exceeds them waits briefly in a
+// bounded queue and is then refused.
+type Limits struct {
+	Commands  int           // default 64
+	Queries   int           // default 64
+	Waits     int           // queries that wait for a tidemark; default 256
+	Imports   int           // default 4
+	Streams   int           // live streams; default 512
+	PerClient int           // live streams of one principal; default 16
+	Queue     int           // waiting for a slot, per class; default 4 × its slots
+	QueueWait time.Duration // default 250 ms
+}
+
+// Hooks are called as things happen, from many goroutines; they must be quick. Nil ones are left out.
+type Hooks struct {
+	// Served: a request was answered. Operation is "" for unknown routes.
+	Served func(operation, method string, status int, elapsed time.Duration)
+	// Shed: a request was refused before any work: class of work, and why (queue, rate, breaker, stopping).
+	Shed func(class, reason string)
+	// Denied: somebody was refused for who they are: operation, code (unauthenticated, forbidden).
+	Denied func(operation, code string)
+	// InFlight: how many requests of a class are under way.
+	InFlight func(class string, n int)
+	// Stream: live streams opened (+1) or ended (-1), and why they ended.
+	Stream func(change int, why string)
+	// Breaker: the circuit breaker of commands changed its state: closed, half-open, open.
+	Breaker func(state string)
+	// Panicked: a handler panicked; the request was answered with a plain 500.
+	Panicked func(operation string)
+}
+
+// Validate says all that is wrong with the options for a server on addr ("host:port"), before anything listens.
+func (o Options) Validate(addr string) error {
+	var problems []error
+	loopback := IsLoopback(addr)
+	if !o.Auth.Enabled() && !loopback {
+		problems = append(problems, fmt.Errorf("without keys (AUTH_JWKS or AUTH_HS256_SECRET_FILE) the API listens on loopback only, not on %s", addr))
+	}
+	if !o.Auth.Enabled() && (o.Auth.Issuer != "" || o.Auth.Audience != "") {
+		problems = append(problems, errors.New("AUTH_ISSUER and AUTH_AUDIENCE need AUTH_JWKS or AUTH_HS256_SECRET_FILE"))
+	}
+	if o.RateLimit < 0 && !loopback {
+		problems = append(problems, errors.New("RATE_LIMIT=off is allowed on loopback only"))
+	}
+	for _, p := range o.TrustedProxies {
+		if _, err := netip.ParsePrefix(p); err != nil {
+			problems = append(problems, fmt.Errorf("TRUSTED_PROXIES: %q is no CIDR such as 10.0.0.0/8", p))
+		}
+	}
+	for _, origin := range o.CORSOrigins {
+		if err := checkOrigin(origin); err != nil {
+			problems = append(problems, err)
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// IsLoopback says whether an address can be reached from this machine only. A host name other than
+// localhost, or none, counts as reachable from anywhere.
+func IsLoopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		host = addr
+	}
+	if host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
+}
+
+func (o Options) withDefaults() Options {
+	o.RateLimit = orDefault(o.RateLimit, 100)
+	o.RateBurst = orDefault(o.RateBurst, int(max(1, 4*o.RateLimit)))
+	o.RequestTimeout = orDefault(o.RequestTimeout, 10*time.Second)
+	o.Version = orDefault(o.Version, "dev")
+	o.LowStock = orDefault(o.LowStock, 10)
+	o.Limits.Commands = orDefault(o.Limits.Commands, 64)
+	o.Limits.Queries = orDefault(o.Limits.Queries, 64)
+	o.Limits.Waits = orDefault(o.Limits.Waits, 256)
+	o.Limits.Imports = orDefault(o.Limits.Imports, 4)
+	o.Limits.Streams = orDefault(o.Limits.Streams, 512)
+	o.Limits.PerClient = orDefault(o.Limits.PerClient, 16)
+	o.Limits.QueueWait = orDefault(o.Limits.QueueWait, 250*time.Millisecond)
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	o.Hooks = o.Hooks.filled()
+	return o
+}
+
+func orDefault[T comparable](value, otherwise T) T {
+	var zero T
+	if value == zero {
+		return otherwise
+	}
+	return value
+}
+
+func (h Hooks) filled() Hooks {
+	if h.Served == nil {
+		h.Served = func(string, string, int, time.Duration) {}
+	}
+	if h.Shed == nil {
+		h.Shed = func(string, string) {}
+	}
+	if h.Denied == nil {
+		h.Denied = func(string, string) {}
+	}
+	if h.InFlight == nil {
+		h.InFlight = func(string, int) {}
+	}
+	if h.Stream == nil {
+		h.Stream = func(int, string) {}
+	}
+	if h.Breaker == nil {
+		h.Breaker = func(string) {}
+	}
+	if h.Panicked == nil {
+		h.Panicked = func(string) {}
+	}
+	return h
+}
