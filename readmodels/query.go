@@ -26,13 +26,14 @@ type Ask struct {
 
 // Answer is what a screen says.
 type Answer struct {
-	Body     any           // a single answer, ready to marshal; nil for lists
-	Items    []any         // a list's items, ready to marshal
-	List     bool          // whether it is a list
-	Next     string        // cursor of the next page; empty at the end
-	ETag     string        // without quotes; empty if there is none
-	Reflects Tidemark      // what the answer includes
-	Lag      time.Duration // how far the read model is known to be behind; 0 if it isn't
+	Body      any           // a single answer, ready to marshal; nil for lists
+	Items     []any         // a list's items, ready to marshal
+	List      bool          // whether it is a list
+	Next      string        // cursor of the next page; empty at the end
+	ETag      string        // without quotes; the entity's revision, empty if there is none
+	Validator string        // without quotes; what If-None-Match is compared with where it is more than ETag: "<revision>.<fulfilment revision>"
+	Reflects  Tidemark      // what the answer includes
+	Lag       time.Duration // how far the read model is known to be behind; 0 if it isn't
 }
 
 // Screen answers one operation of the API.
@@ -40,4 +41,7 @@ type Screen struct {
 	Operation string // operationId in the OpenAPI document: "getOrder"
 	Model     string // name of the read model it reads; "" if it reads streams
 	Answer    func(ctx context.Context, r *Reader, ask Ask) (Answer, error)
+	// Item is what a change shows on this screen: the item of a list, or the body of a single answer, as
+	// Answer would give it now; found is false if the change does not show there.
+	Item func(ctx context.Context, r *Reader, ask Ask, change Change) (item any, found bool, err error)
 }
