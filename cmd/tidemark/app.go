@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/tidemark-dev/tidemark/application"
+	"github.com/tidemark-dev/tidemark/httpapi"
 	"github.com/tidemark-dev/tidemark/infrastructure/esdb"
 	"github.com/tidemark-dev/tidemark/infrastructure/telemetry"
 	"github.com/tidemark-dev/tidemark/readmodels"
@@ -50,6 +51,8 @@ type app struct {
 	url       string // of the API
 	adminURL  string
 	data      *dataDir
+	server    *httpapi.Server
+	listener  net.Listener
 
 	life    context.Context // of what runs in the background; ends when stop begins
 	end     context.CancelFunc
