@@ -42,6 +42,7 @@ type ledger struct {
 	written []*Event
 	sources []*Event // written by the request at hand, for the projections
 	dirty   bool     // something but events was written
+	removed bool     // events were removed
 
 	projections []*projection
 }
@@ -70,7 +71,7 @@ func refused(err error) bool {
 
 // begin starts a transaction's bookkeeping.
 func (l *ledger) begin() {
-	l.touched, l.written, l.sources, l.dirty = map[string]head{}, nil, nil, false
+	l.touched, l.written, l.sources, l.dirty, l.removed = map[string]head{}, nil, nil, false, false
 }
 
 func (l *ledger) headOf(stream string) (head, error) {

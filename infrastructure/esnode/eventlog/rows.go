@@ -98,6 +98,7 @@ const (
 	columnCreated
 	columnMetadata
 	columnData
+	columnName // of sqlHistory only
 )
 
 // event decodes the current row of a selectEvent.

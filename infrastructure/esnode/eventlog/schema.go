@@ -43,7 +43,6 @@ CREATE TABLE projections(
 	position INTEGER NOT NULL,
 	version  INTEGER NOT NULL,
 	epoch    INTEGER NOT NULL,
-	emitted  INTEGER NOT NULL,
 	hiding   TEXT
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE counters(
@@ -89,6 +88,9 @@ const (
 	// One statement for each place in a merge; the number of the place makes the texts differ.
 	sqlCategoryForward  = selectEvent + `INDEXED BY events_by_category WHERE category = ?1 AND position BETWEEN ?2 AND ?3 ORDER BY position`
 	sqlCategoryBackward = selectEvent + `INDEXED BY events_by_category WHERE category = ?1 AND position BETWEEN ?2 AND ?3 ORDER BY position DESC`
+
+	sqlHistory = `SELECT e.position, e.stream, e.type, e.revision, e.id, e.json, e.created, e.metadata, e.data, s.name
+		FROM events e JOIN streams s ON s.id = e.stream WHERE e.position > ?1 ORDER BY e.position LIMIT ?2`
 
 	sqlNewest  = `SELECT position, created FROM events ORDER BY position DESC LIMIT 1`
 	sqlStreams = `SELECT max(id) FROM streams`

@@ -52,7 +52,7 @@ type ProjectionState struct {
 	Position int64 // every source event up to here was handled
 	Version  int64 // starts at 0, one more with each command
 	Epoch    int64 // version at the last reset; -1: never reset
-	Emitted  int64 // derived events written since the last reset
+	Emitted  int64 // derived events written since the log was opened or the projection was reset
 }
 
 // Names of the built-in projections.

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
-	"sort"
 
 	"github.com/tidemark-dev/tidemark/infrastructure/sqlite"
 )
@@ -105,24 +103,11 @@ func (v *view) found(stream string) (head, error) {
 	return h, err
 }
 
-// low is the first revision that a reader sees, "$maxAge" included: times never go back in the log, so
-// the place can be searched for.
+// low is the first revision that a reader sees.
 func (v *view) low(stream string, h head) (int64, error) {
-	low := h.low()
-	if h.meta.MaxAge == 0 || low > h.last {
-		return low, nil
-	}
-	now := v.log.options.Now().UnixNano() / 100
-	var failed error
-	n := sort.Search(int(min(h.last-low+1, math.MaxInt32)), func(i int) bool {
-		if failed != nil {
-			return true
-		}
-		created, err := v.created(stream, h, low+int64(i))
-		failed = err
-		return !expired(h, created, now)
+	return searchLow(h, v.log.options.Now().UnixNano()/100, func(revision int64) (int64, error) {
+		return v.created(stream, h, revision)
 	})
-	return low + int64(n), failed
 }
 
 func (v *view) created(stream string, h head, revision int64) (int64, error) {

@@ -182,6 +182,9 @@ func (l *Log) transact(batch []*request) error {
 	l.counts.streams.Store(w.streams)
 	l.publishProjections()
 	l.tail.publish(w.written, w.touched)
+	if w.removed {
+		l.tail.reset()
+	}
 	return nil
 }
 
