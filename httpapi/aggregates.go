@@ -6,6 +6,7 @@ import (
 	"github.com/tidemark-dev/tidemark/application"
 	"github.com/tidemark-dev/tidemark/domain"
 	"github.com/tidemark-dev/tidemark/domain/account"
+	"github.com/tidemark-dev/tidemark/domain/fulfilment"
 	"github.com/tidemark-dev/tidemark/domain/inventory"
 	"github.com/tidemark-dev/tidemark/domain/order"
 	"github.com/tidemark-dev/tidemark/domain/product"
@@ -36,6 +37,9 @@ type Commands interface {
 	Withdraw(ctx context.Context, command application.Command, id string, amount int64, currency, reference, orderID string) (application.Result[account.Account], error)
 	Credit(ctx context.Context, command application.Command, id string, amount int64, currency, reason, reference, orderID string) (application.Result[account.Account], error)
 	CloseAccount(ctx context.Context, command application.Command, id string) (application.Result[account.Account], error)
+
+	RetryProcess(ctx context.Context, command application.Command, orderID string) (application.Result[fulfilment.Process], error)
+	ResolveProcess(ctx context.Context, command application.Command, orderID, reason string) (application.Result[fulfilment.Process], error)
 }
 
 // doing is a command's own part: what it takes from the request and hands to the application.
@@ -63,6 +67,10 @@ func viewProduct(id string, revision int64, p product.Product) any {
 
 func viewAccount(id string, revision int64, a account.Account) any {
 	return readmodels.AccountView(id, revision, a)
+}
+
+func viewFulfilment(id string, revision int64, p fulfilment.Process) any {
+	return readmodels.FulfilmentView(id, revision, p)
 }
 
 func (s *Server) viewStock(id string, revision int64, stock inventory.Stock) any {
@@ -188,6 +196,19 @@ func accountCommands(do Commands) map[string]doing {
 		}),
 		"closeAccount": with(viewAccount, func(ctx context.Context, c commandOf, p paramsOf, _ emptyBody) (accountOf, error) {
 			return do.CloseAccount(ctx, c, p["id"])
+		}),
+	}
+}
+
+type processOf = application.Result[fulfilment.Process]
+
+func fulfilmentCommands(do Commands) map[string]doing {
+	return map[string]doing{
+		"retryFulfilment": with(viewFulfilment, func(ctx context.Context, c commandOf, p paramsOf, _ emptyBody) (processOf, error) {
+			return do.RetryProcess(ctx, c, p["orderId"])
+		}),
+		"resolveFulfilment": with(viewFulfilment, func(ctx context.Context, c commandOf, p paramsOf, b resolveFulfilmentBody) (processOf, error) {
+			return do.ResolveProcess(ctx, c, p["orderId"], b.Reason)
 		}),
 	}
 }

@@ -25,6 +25,9 @@ type (
 	cancelOrderBody struct {
 		Reason string `json:"reason"`
 	}
+	resolveFulfilmentBody struct {
+		Reason string `json:"reason"`
+	}
 	createProductBody struct {
 		SKU       string `json:"sku"`
 		Name      string `json:"name"`
@@ -86,7 +89,7 @@ type (
 // bodies says which type takes the body of each schema.
 var bodies = map[string]any{
 	"NewLine": lineBody{}, "CreateOrder": createOrderBody{}, "ShipOrder": shipOrderBody{}, "CancelOrder": cancelOrderBody{},
-	"CreateProduct": createProductBody{}, "ChangePrice": changePriceBody{}, "ReceiveStock": receiveStockBody{}, "DamageStock": damageStockBody{},
+	"ResolveFulfilment": resolveFulfilmentBody{}, "CreateProduct": createProductBody{}, "ChangePrice": changePriceBody{}, "ReceiveStock": receiveStockBody{}, "DamageStock": damageStockBody{},
 	"ReserveStock": reserveStockBody{}, "OpenAccount": openAccountBody{}, "Deposit": depositBody{}, "Credit": creditBody{}, "Empty": emptyBody{},
 	"Streams": streamsBody{}, "Rebuild": rebuildBody{}, "Reset": resetBody{}, "Replay": replayBody{}, "NewSubscription": subscriptionBody{},
 }

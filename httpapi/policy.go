@@ -48,7 +48,8 @@ var policy = map[string][]string{
 	"listReadModels": audits, "getReadModel": audits, "listBlocked": audits, "listJobs": audits, "getJob": audits,
 	"listSubscriptions": audits, "getSubscription": audits, "listParked": audits,
 	"retryBlocked": operates, "skipBlocked": operates, "rebuildReadModel": operates, "switchReadModel": operates, "rollbackReadModel": operates,
-	"verifyReadModel": operates, "pauseReadModel": operates, "resumeReadModel": operates, "cancelJob": operates,
+	"verifyReadModel": operates, "pauseReadModel": operates, "resumeReadModel": operates, "dropReadModel": operates, "cancelJob": operates,
+	"retryFulfilment": operates, "resolveFulfilment": operates,
 	"createSubscription": operates, "deleteSubscription": operates, "resetSubscription": operates, "replayParked": operates,
 
 	"healthz": open, "readyz": open, "metrics": open,

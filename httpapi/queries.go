@@ -164,7 +164,7 @@ func (s *Server) handlers() map[string]handler {
 		all[id] = s.tell(screen)
 	}
 	do := s.options.Commands
-	for _, table := range []map[string]doing{orderCommands(do), productCommands(do), s.stockCommands(do), accountCommands(do)} {
+	for _, table := range []map[string]doing{orderCommands(do), productCommands(do), s.stockCommands(do), accountCommands(do), fulfilmentCommands(do)} {
 		for id, command := range table {
 			all[id] = s.carryOut(command)
 		}
