@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"math"
+	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 	"github.com/google/uuid"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/tidemark-dev/tidemark/infrastructure/esnode/eventlog"
 )
@@ -93,7 +95,7 @@ func (s *subscription) step(ctx context.Context) error {
 	}
 	if !s.caughtUp {
 		s.caughtUp = true
-		if err := s.call.Send(&streams.ReadResp{Content: &streams.ReadResp_CaughtUp_{CaughtUp: &streams.ReadResp_CaughtUp{}}}); err != nil {
+		if err := s.sendCaughtUp(got.examined); err != nil {
 			return err
 		}
 	}
@@ -118,8 +120,33 @@ func (s *subscription) sendCheckpoint(examined int64) error {
 		return nil
 	}
 	s.checkpoint = examined
-	return s.call.Send(&streams.ReadResp{Content: &streams.ReadResp_Checkpoint_{
-		Checkpoint: &streams.ReadResp_Checkpoint{CommitPosition: uint64(examined), PreparePosition: uint64(examined)}}})
+	c := &streams.ReadResp_Checkpoint{CommitPosition: uint64(examined), PreparePosition: uint64(examined)}
+	c.ProtoReflect().SetUnknown(appendTime(nil, 3, s.node.now()))
+	return s.call.Send(&streams.ReadResp{Content: &streams.ReadResp_Checkpoint_{Checkpoint: c}})
+}
+
+// sendCaughtUp tells that what comes now is new. The fields are of the 26 line: newer clients want
+// them, older ones pass over them.
+func (s *subscription) sendCaughtUp(examined int64) error {
+	fields := appendTime(nil, 1, s.node.now())
+	if last := s.source.next - 1; s.stream != "" && last >= 0 {
+		fields = protowire.AppendVarint(protowire.AppendTag(fields, 2, protowire.VarintType), uint64(last))
+	} else {
+		// Also for an empty stream, which has no revision: with neither, a client would panic.
+		at := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), uint64(max(examined, 0)))
+		at = protowire.AppendVarint(protowire.AppendTag(at, 2, protowire.VarintType), uint64(max(examined, 0)))
+		fields = protowire.AppendBytes(protowire.AppendTag(fields, 3, protowire.BytesType), at)
+	}
+	c := &streams.ReadResp_CaughtUp{}
+	c.ProtoReflect().SetUnknown(fields)
+	return s.call.Send(&streams.ReadResp{Content: &streams.ReadResp_CaughtUp_{CaughtUp: c}})
+}
+
+// appendTime writes a google.protobuf.Timestamp.
+func appendTime(b []byte, field protowire.Number, at time.Time) []byte {
+	stamp := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), uint64(at.Unix()))
+	stamp = protowire.AppendVarint(protowire.AppendTag(stamp, 2, protowire.VarintType), uint64(at.Nanosecond()))
+	return protowire.AppendBytes(protowire.AppendTag(b, field, protowire.BytesType), stamp)
 }
 
 // sendTombstone shows the event that ended the stream.
