@@ -112,7 +112,7 @@ func (f *Fulfilment) undoLate(ctx context.Context, orderID string, d domain.Deli
 		if !process.State.Unwanted(fulfilment.StepReserve, id) {
 			return nil
 		}
-		err = r.releaseLate(ctx, command, d)
+		err = r.releaseLate(ctx, command, id, d.Revision)
 	case account.Withdrawn:
 		if !process.State.Unwanted(fulfilment.StepPay, "") || id != process.State.AccountID {
 			return nil
@@ -126,33 +126,79 @@ func (f *Fulfilment) undoLate(ctx context.Context, orderID string, d domain.Deli
 	return err
 }
 
-// releaseLate releases the reservation that a delivery is about, if it is still the live one: after it
-// was released, somebody may have reserved for the order again by hand.
-func (r *run) releaseLate(ctx context.Context, command Command, d domain.Delivery) error {
-	live := true
-	err := r.service.read(ctx, d.Stream, d.Revision+1, func(e domain.Recorded) error {
-		switch e := e.Event.(type) {
-		case inventory.Released:
-			live = live && e.OrderID != r.orderID
-		case inventory.Shipped:
-			live = live && e.OrderID != r.orderID
-		}
-		if !live {
-			return errPast
-		}
-		return nil
-	})
-	if err != nil && !errors.Is(err, errPast) {
+// releaseLate releases the reservation that a delivery is about, if it is still the live one.
+func (r *run) releaseLate(ctx context.Context, command Command, sku string, from int64) error {
+	live, err := r.holdsItself(ctx, sku, from)
+	if err != nil {
 		return err
 	}
 	if !live {
 		return errNoChange
 	}
-	_, err = r.service.ReleaseStock(ctx, command, domain.StreamID(d.Stream), r.orderID)
+	_, err = r.service.ReleaseStock(ctx, command, sku, r.orderID)
 	if kind := domain.KindOf(err); err != nil && (kind == domain.KindRefused || kind == domain.KindNotFound) {
 		return errNoChange
 	}
 	return err
+}
+
+// holdsItself tells whether a SKU's stock, read from a revision on, has a live reservation for the order
+// that the process made. One that somebody made by hand is none of its business.
+func (r *run) holdsItself(ctx context.Context, sku string, from int64) (own bool, err error) {
+	err = r.service.read(ctx, domain.Stream(Stocks.Category, sku), from, func(e domain.Recorded) error {
+		switch event := e.Event.(type) {
+		case inventory.Reserved:
+			if event.OrderID == r.orderID {
+				own = e.Meta.Actor == FulfilmentActor
+			}
+		case inventory.Released:
+			own = own && event.OrderID != r.orderID
+		case inventory.Shipped:
+			own = own && event.OrderID != r.orderID
+		}
+		return nil
+	})
+	return own, err
+}
+
+// check looks once more at everything that a compensated process may have left behind.
+func (r *run) check(ctx context.Context) error {
+	late := r.command("late", "", "")
+	late.ID = "" // a new one each time: the decisions see for themselves whether anything is left
+	for _, step := range r.process.Steps {
+		if step.Attempts == 0 {
+			continue
+		}
+		var err error
+		switch step.Name {
+		case fulfilment.StepReserve:
+			err = r.releaseLeft(ctx, late, step.SKU)
+		case fulfilment.StepPay:
+			err = r.credit(ctx, late)
+		default:
+			continue
+		}
+		if errors.Is(err, errNoChange) {
+			continue
+		}
+		r.options.Late(r.orderID, string(step.Name), err)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// releaseLeft reads a SKU's whole stream only if the order holds anything there.
+func (r *run) releaseLeft(ctx context.Context, command Command, sku string) error {
+	stock, err := Load(ctx, r.service.Executor, Stocks, sku)
+	if err != nil {
+		return err
+	}
+	if stock.State.ReservedFor(r.orderID) == 0 {
+		return errNoChange
+	}
+	return r.releaseLate(ctx, command, sku, 0)
 }
 
 // RetryProcess makes the failed steps of an order's fulfilment due now, on record; the workers hear of it.

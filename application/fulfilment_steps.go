@@ -41,6 +41,8 @@ func (r *run) sendStep(ctx context.Context, step fulfilment.Step) (fulfilment.Ou
 		return settle(r.credit(ctx, command), fulfilment.Stuck)
 	case fulfilment.StepCancel:
 		return settle(r.cancel(ctx, command), fulfilment.Stuck)
+	case fulfilment.StepCheck:
+		return fulfilment.Outcome{Result: fulfilment.CarriedOut}, r.check(ctx) // whatever fails, it is looked at again
 	default:
 		// A step of a newer release: that release's workers take it.
 		return fulfilment.Outcome{Result: fulfilment.Stuck, Code: "unknown_step"}, nil

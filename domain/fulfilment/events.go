@@ -131,8 +131,15 @@ type Resolved struct {
 	Reason string   `json:"reason"`
 }
 
-// Compensated ends the process of a cancelled order.
-type Compensated struct{}
+// Compensated ends the process of a cancelled order. Check asks for a last look at what was undone, once
+// no command of the process can be under way any more: one that was held up may have come too late to be
+// undone, and the delivery that would tell may be lost.
+type Compensated struct {
+	Check bool `json:"check,omitempty"`
+}
+
+// Checked says that the last look found nothing left, or left nothing.
+type Checked struct{}
 
 // Stored names.
 func (Started) EventType() string         { return "FulfilmentStarted" }
@@ -155,3 +162,4 @@ func (StepFailed) EventType() string      { return "FulfilmentStepFailed" }
 func (Retried) EventType() string         { return "FulfilmentRetried" }
 func (Resolved) EventType() string        { return "FulfilmentResolved" }
 func (Compensated) EventType() string     { return "FulfilmentCompensated" }
+func (Checked) EventType() string         { return "FulfilmentChecked" }

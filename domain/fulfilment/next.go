@@ -40,7 +40,7 @@ const (
 type Limits struct {
 	OpenFor       time.Duration // an order left in created for longer expires
 	PrepareWithin time.Duration // an order not prepared this long after its confirmation expires
-	Nudge         time.Duration // after this long without progress somebody looks again; see Attention
+	Nudge         time.Duration // after this long without progress somebody looks again; no command may be under way for longer
 }
 
 // Advance gives the events that bring the process up to date with its order, and the step whose command
@@ -77,7 +77,12 @@ func (p Process) next(o Order, now time.Time, limits Limits) (domain.Event, *Ste
 		if p.anyOpen() {
 			return nil, nil
 		}
-		return Compensated{}, nil
+		return Compensated{Check: slices.ContainsFunc(p.Steps, Step.undoable)}, nil
+	case StatusCompensated:
+		if p.Unchecked && !now.Before(p.EndedAt.Add(limits.Nudge)) {
+			return nil, &Step{Name: StepCheck, Status: Running}
+		}
+		return nil, nil
 	default:
 		return nil, nil
 	}
@@ -187,18 +192,24 @@ func (p Process) giveUp(now time.Time) string {
 func (p Process) undo(cancel bool) []Planned {
 	plan := []Planned{}
 	for _, s := range slices.Backward(p.Steps) {
-		switch {
-		case s.Attempts == 0:
-		case s.Name == StepReserve:
-			plan = append(plan, Planned{Step: StepRelease, SKU: s.SKU})
-		case s.Name == StepPay:
+		if !s.undoable() {
+			continue
+		}
+		if s.Name == StepPay {
 			plan = append(plan, Planned{Step: StepCredit})
+		} else {
+			plan = append(plan, Planned{Step: StepRelease, SKU: s.SKU})
 		}
 	}
 	if cancel {
 		plan = append(plan, Planned{Step: StepCancel})
 	}
 	return plan
+}
+
+// undoable tells whether the step's command may ever have been sent, and has a reverse.
+func (s Step) undoable() bool {
+	return s.Attempts > 0 && (s.Name == StepReserve || s.Name == StepPay)
 }
 
 // maxAttempts bounds how many attempts of a step are put on record; it is tried beyond that, too.
@@ -261,6 +272,8 @@ func (o Order) Expired(now time.Time, limits Limits) bool {
 // be kept in an index.
 func Underway(o Order, p Process) (since time.Time, ok bool) {
 	switch {
+	case p.Unchecked && p.EndedAt != nil:
+		return *p.EndedAt, true
 	case o.ConfirmedAt == nil || p.Ended():
 		return time.Time{}, false
 	case p.Status == "" && o.Status != orderConfirmed && o.Status != orderCancelled:

@@ -34,6 +34,7 @@ const (
 	StepCredit  StepName = "credit"
 	StepRelease StepName = "release"
 	StepCancel  StepName = "cancel"
+	StepCheck   StepName = "check" // after the end, without intent: it commands only what is found
 )
 
 // StepStatus is where a step stands.
@@ -83,6 +84,7 @@ type Process struct {
 	UpdatedAt  time.Time  `json:"updatedAt"`
 	PreparedAt *time.Time `json:"preparedAt,omitempty"`
 	EndedAt    *time.Time `json:"endedAt,omitempty"`
+	Unchecked  bool       `json:"unchecked,omitempty"` // compensated, and the last look is still to come
 }
 
 // Ended tells whether nothing is left to do.
@@ -117,7 +119,7 @@ func Events() []domain.Event {
 	return []domain.Event{
 		Started{}, StepIntended{}, LineReserved{}, LineRefused{}, PaymentTaken{}, PaymentDeclined{}, Prepared{},
 		GivingUp{}, Shipping{}, LineShipped{}, Completed{}, Compensating{}, LineReleased{}, PaymentCredited{},
-		OrderCancelled{}, StepSkipped{}, StepFailed{}, Retried{}, Resolved{}, Compensated{},
+		OrderCancelled{}, StepSkipped{}, StepFailed{}, Retried{}, Resolved{}, Compensated{}, Checked{},
 	}
 }
 
@@ -146,7 +148,9 @@ func (p Process) Apply(r domain.Recorded) Process {
 	case Completed:
 		p.Status, p.EndedAt = StatusCompleted, &at
 	case Compensated:
-		p.Status, p.EndedAt = StatusCompensated, &at
+		p.Status, p.EndedAt, p.Unchecked = StatusCompensated, &at, e.Check
+	case Checked:
+		p.Unchecked = false
 	case Retried:
 		p.Steps = retried(p.Steps, at)
 	case nil:

@@ -27,6 +27,12 @@ const (
 // Settle gives the events that say what came of a step. There are none if the step is no longer open:
 // then somebody else has settled it, or the process has taken another turn.
 func (p Process) Settle(name StepName, sku string, outcome Outcome, now time.Time) []domain.Event {
+	if name == StepCheck {
+		if !p.Unchecked || outcome.Result != CarriedOut {
+			return nil
+		}
+		return []domain.Event{Checked{}}
+	}
 	step, ok := p.Step(name, sku)
 	if !ok || !step.Open() || outcome.Result == Unsettled {
 		return nil
