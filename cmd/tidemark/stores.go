@@ -119,7 +119,7 @@ func (a *app) openDocuments(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("TIDEMARK_DOCUMENTS=%s: %w", redact(a.config.Documents), err)
 		}
-		a.onStop("documents", func(ctx context.Context) error { return store.Close(ctx) })
+		a.onStop("documents", func(context.Context) error { return store.Close() })
 		a.documents = telemetry.Documents(store, a.metrics)
 		return nil
 	}
