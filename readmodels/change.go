@@ -1,9 +1,263 @@
 package readmodels
 
-// Change says that a document took an event.
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/tidemark-dev/tidemark/domain"
+)
+
+// Change says that a document of the live generation took an event.
 type Change struct {
 	Document string
 	Stream   string
-	Revision int64  // of the newest event it took
-	Resume   string // opaque: where Watch goes on after this change
+	Revision int64  // of the event; where a model has no rows, of the newest of several
+	Resume   string // opaque: where Watch goes on behind this change; empty while nobody follows the log here
+}
+
+// ErrReset says that changes were missed: what was read before has to be read anew. The watch itself
+// goes on.
+var ErrReset = errors.New("changes were missed; read anew")
+
+// Bounds of a watch.
+const (
+	watchQueue  = 1024   // changes not yet taken
+	watchSent   = 32     // marks in a resume token
+	watchKnown  = 4096   // streams remembered against repeats
+	watchMissed = 20_000 // events that a resumption reads
+)
+
+// Watch hears of the changes of a read model. It never slows who makes them: a reader that falls
+// behind by more than watchQueue changes is told ErrReset.
+type Watch struct {
+	reader   *Reader
+	model    *Model
+	document string
+	leave    func()
+	start    string
+
+	mu    sync.Mutex
+	queue []Change
+	reset bool
+	known map[string]int64 // newest revision queued of each stream
+	sent  []placed         // newest changes handed out, for the resume token
+	wake  chan struct{}
+}
+
+// Watch begins to hear of changes of a model's documents, of one document if it is named. Given what
+// Resume said once, it first tells what has changed since. A model of "" stands for all events.
+// Close must be called.
+func (r *Reader) Watch(ctx context.Context, model, document, resume string) (*Watch, error) {
+	if model == "" {
+		model = auditLog.Name
+	}
+	m, err := lookup(r.engine.options.Models, model)
+	if err != nil {
+		return nil, err
+	}
+	w := &Watch{reader: r, model: m, document: document, known: map[string]int64{}, wake: make(chan struct{}, 1)}
+	w.leave = r.engine.hub.hear(w.heard)
+	_, _, w.start = w.taken()
+	if resume != "" {
+		w.resume(ctx, resume)
+	}
+	return w, nil
+}
+
+// Start is the resume token of the moment before anything that Next tells; empty while nobody follows the log here.
+func (w *Watch) Start() string { return w.start }
+
+// Close ends the watch.
+func (w *Watch) Close() { w.leave() }
+
+// heard queues what a write brought. It runs while the hub is locked.
+func (w *Watch) heard(c committed) {
+	if c.model != w.model.Name || w.document != "" && c.document != w.document {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, event := range c.events {
+		w.add(c.document, event)
+	}
+}
+
+// add queues one event's change unless it was before.
+func (w *Watch) add(document string, event placed) {
+	if at, ok := w.known[event.Stream]; ok && event.Revision <= at {
+		return
+	}
+	if len(w.known) >= watchKnown {
+		w.known = map[string]int64{}
+	}
+	w.known[event.Stream] = event.Revision
+	change := Change{Document: document, Stream: event.Stream, Revision: event.Revision}
+	if w.model.RowIndexes == nil {
+		for i := range w.queue {
+			if w.queue[i].Stream == event.Stream {
+				w.queue[i].Revision = event.Revision
+				w.noteSent(event)
+				return
+			}
+		}
+	}
+	if len(w.queue) >= watchQueue {
+		w.queue, w.reset = nil, true
+	} else {
+		w.queue = append(w.queue, change)
+	}
+	w.noteSent(event)
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (w *Watch) noteSent(event placed) {
+	for i := range w.sent {
+		if w.sent[i].Stream == event.Stream {
+			w.sent = append(w.sent[:i], w.sent[i+1:]...)
+			break
+		}
+	}
+	if len(w.sent) >= watchSent {
+		w.sent = w.sent[1:]
+	}
+	w.sent = append(w.sent, event)
+}
+
+// Next waits for changes and gives all there are, at least one, or ErrReset. Only the last one's Resume
+// covers all of them, and the others have none.
+func (w *Watch) Next(ctx context.Context) ([]Change, error) {
+	for {
+		changes, reset, token := w.taken()
+		if reset {
+			w.start = token
+			return nil, ErrReset
+		}
+		if len(changes) > 0 {
+			changes[len(changes)-1].Resume = token
+			return changes, nil
+		}
+		select {
+		case <-w.wake:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// taken empties the queue, with the token that covers it. The hub is locked meanwhile, so that no write
+// is half told: known to the follower, whose position the token names, but not yet in the queue.
+func (w *Watch) taken() (changes []Change, reset bool, token string) {
+	w.reader.engine.hub.locked(func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		changes, reset, token = w.queue, w.reset, w.token()
+		w.queue, w.reset = nil, false
+	})
+	return changes, reset, token
+}
+
+// token says where this watch is: everything up to a position, and single events behind it.
+func (w *Watch) token() string {
+	position, ok := w.reader.engine.lag.appliedUpTo(w.model.Name)
+	if !ok {
+		return ""
+	}
+	var marks Tidemark
+	for _, s := range w.sent {
+		if s.position == 0 || s.position > position {
+			marks = append(marks, s.Mark)
+		}
+	}
+	return resumeToken(w.model.Name, position, marks)
+}
+
+// resume finds in the log what changed since the token and queues what of it the documents have; the
+// rest comes when they take it.
+func (w *Watch) resume(ctx context.Context, token string) {
+	position, marks, err := parseResume(w.model.Name, token)
+	if err != nil || w.reader.engine.options.Log == nil {
+		w.mu.Lock()
+		w.reset = true
+		w.mu.Unlock()
+		return
+	}
+	seen := map[string]int64{}
+	for _, m := range marks {
+		seen[m.Stream] = m.Revision
+	}
+	missed, err := w.missedSince(ctx, position, seen)
+	if err == nil {
+		err = w.queueApplied(ctx, missed)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err != nil {
+		w.queue, w.reset = nil, true
+	}
+}
+
+var errMissedAll = errors.New("the log has been read")
+
+func (w *Watch) missedSince(ctx context.Context, position uint64, seen map[string]int64) ([]placed, error) {
+	var missed []placed
+	err := w.reader.engine.options.Log.Tail(ctx, domain.From{Position: position}, w.model.Prefixes(), func(_ context.Context, batch []domain.Delivery, _ uint64, live bool) error {
+		for _, d := range batch {
+			at, had := seen[d.Stream]
+			if d.Position <= position || !w.model.Feeds(d.Stream) || had && d.Revision <= at || w.document != "" && w.model.Document(d.Stream) != w.document {
+				continue
+			}
+			missed = append(missed, placed{Mark{d.Stream, d.Revision}, d.Position})
+		}
+		if len(missed) > watchMissed {
+			return ErrReset
+		}
+		if live {
+			return errMissedAll
+		}
+		return nil
+	})
+	if errors.Is(err, errMissedAll) {
+		err = nil
+	}
+	return missed, err
+}
+
+func (w *Watch) queueApplied(ctx context.Context, missed []placed) error {
+	for len(missed) > 0 {
+		chunk := missed[:min(len(missed), MaxMarks)]
+		missed = missed[len(chunk):]
+		marks := make(Tidemark, len(chunk))
+		for i, p := range chunk {
+			marks[i] = p.Mark
+		}
+		lacking, err := w.reader.lacking(ctx, w.model, marks)
+		if err != nil {
+			return err
+		}
+		w.mu.Lock()
+		for _, p := range chunk {
+			if !lacking[p.Mark] {
+				w.add(w.model.Document(p.Stream), p)
+			}
+		}
+		w.mu.Unlock()
+	}
+	return nil
+}
+
+// lacking are those of the marks that the live documents don't have.
+func (r *Reader) lacking(ctx context.Context, m *Model, marks Tidemark) (map[Mark]bool, error) {
+	missing, err := r.missing(ctx, m, marks)
+	if err != nil {
+		return nil, err
+	}
+	set := make(map[Mark]bool, len(missing))
+	for _, mark := range missing {
+		set[mark] = true
+	}
+	return set, nil
 }

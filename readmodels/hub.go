@@ -8,7 +8,13 @@ type committed struct {
 	generation int
 	document   string
 	sources    map[string]int64 // the document's, afterwards; shared, not to be changed
-	events     []Mark           // what the write added; empty when another process wrote it
+	events     []placed         // what the write added; empty when another process wrote it
+}
+
+// placed is an event with its position in the log, 0 where that isn't known.
+type placed struct {
+	Mark
+	position uint64
 }
 
 // hub tells this process's waiting queries what has just been written.
@@ -77,6 +83,13 @@ func (h *hub) hear(heard func(committed)) (leave func()) {
 		defer h.mu.Unlock()
 		delete(h.hearing, id)
 	}
+}
+
+// locked runs do while nothing can be published.
+func (h *hub) locked(do func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	do()
 }
 
 // waiters counts those who wait, for tests that look for leaks.

@@ -230,6 +230,28 @@ func (b *lagBoard) pendingOf(model string) map[string]pendingStream {
 	return all
 }
 
+// positionOf is how far the log has been read for a model.
+func (b *lagBoard) positionOf(model string) uint64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.models[model].position
+}
+
+// appliedUpTo is a position up to which the live documents of a model have everything; ok is false while nobody follows the log here.
+func (b *lagBoard) appliedUpTo(model string) (position uint64, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	t, known := b.models[model]
+	if !known || !b.began || t.generation == 0 {
+		return 0, false
+	}
+	position = t.checkpoint().Position
+	for _, p := range t.pending { // also what is blocked: it shows when it is healed
+		position = min(position, p.before)
+	}
+	return position, true
+}
+
 // amend edits what is pending of one stream, if it still is.
 func (b *lagBoard) amend(model, stream string, edit func(p *pendingStream)) {
 	b.mu.Lock()

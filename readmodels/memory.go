@@ -59,10 +59,13 @@ func validCollection(name string) bool {
 }
 
 func (s *memory) Drop(ctx context.Context, collection string) error {
+	if err := ended(ctx); err != nil {
+		return err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.collections, collection)
-	return ended(ctx)
+	return nil
 }
 
 func (s *memory) Collections(ctx context.Context) ([]string, error) {
@@ -144,12 +147,15 @@ func checkPut(p Put) ([]memoryDocument, error) {
 }
 
 func (s *memory) Delete(ctx context.Context, collection string, ids []string) error {
+	if err := ended(ctx); err != nil {
+		return err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, id := range ids {
 		delete(s.collections[collection], id)
 	}
-	return ended(ctx)
+	return nil
 }
 
 // value is the string, int64 or bool at a path; nil if there is none.

@@ -121,9 +121,12 @@ func (s *memory) Group(ctx context.Context, collection string, grouping Grouping
 		}
 		total.Count++
 		for i, path := range grouping.Sum {
-			if n, ok := d.value(path).(int64); ok {
-				total.Sums[i] += n
+			n, _ := d.value(path).(int64)
+			sum := total.Sums[i] + n
+			if n != 0 && (sum > total.Sums[i]) != (n > 0) {
+				return nil, fmt.Errorf("the sum at %q is beyond 64 bits", path)
 			}
+			total.Sums[i] = sum
 		}
 	}
 	totals := make([]Total, 0, len(groups))

@@ -403,7 +403,7 @@ func (p *projection) write(ctx context.Context, groups []*group, puts []Put) boo
 func (p *projection) written(g *group, put Put) {
 	change := committed{model: p.g.model.Name, generation: p.g.number, document: g.id, sources: put.Document.Sources}
 	for _, s := range g.work.taken {
-		change.events = append(change.events, Mark{Stream: s.event.Stream, Revision: s.event.Revision})
+		change.events = append(change.events, placed{Mark{Stream: s.event.Stream, Revision: s.event.Revision}, s.event.Position})
 	}
 	p.engine.hub.publish(change)
 	p.cache.keep(g.work, put)

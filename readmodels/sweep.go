@@ -106,12 +106,13 @@ func (f *follower) checkSome(ctx context.Context, g generation, streams []string
 		maps.Copy(reached, d.Sources)
 	}
 	now := time.Now()
+	position := e.lag.positionOf(g.model.Name) // nothing pending is behind it
 	for _, stream := range streams {
 		p := pending[stream]
 		if at, ok := reached[stream]; ok && at >= p.first {
 			// Another process applied it: those who wait or watch here have not heard of it.
 			e.hub.publish(committed{model: g.model.Name, generation: g.number, document: g.model.Document(stream),
-				sources: reached, events: marksBetween(stream, p.first, min(at, p.head))})
+				sources: reached, events: marksBetween(stream, p.first, min(at, p.head), position)})
 			continue
 		}
 		failedAt, stuck := known[stream]
@@ -121,11 +122,11 @@ func (f *follower) checkSome(ctx context.Context, g generation, streams []string
 }
 
 // marksBetween lists marks, of very many the newest.
-func marksBetween(stream string, first, last int64) []Mark {
+func marksBetween(stream string, first, last int64, position uint64) []placed {
 	first = max(first, last-1000)
-	var marks []Mark
+	var marks []placed
 	for revision := first; revision <= last; revision++ {
-		marks = append(marks, Mark{stream, revision})
+		marks = append(marks, placed{Mark{stream, revision}, position})
 	}
 	return marks
 }

@@ -41,6 +41,7 @@ var mayImport = map[string][]string{
 
 // testsToo names what a package's tests may import on top: contract suites and the stand-ins they run against.
 var testsToo = map[string][]string{
+	"readmodels":                {"readmodels/documentstest"},
 	"infrastructure/esdb":       {"application/storetest", "domain/*", "infrastructure/esnode", "infrastructure/esnode/eventlog"},
 	"infrastructure/sqlitedocs": {"readmodels/documentstest"},
 	"infrastructure/mongodocs":  {"readmodels/documentstest"},

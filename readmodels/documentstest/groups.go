@@ -60,11 +60,9 @@ func checkGroups(t *testing.T, s *suite) {
 func checkGroupsNaively(t *testing.T, s *suite) {
 	random := seeded(t)
 	things := s.ensure("things", []string{"s"}, []string{"b", "in.n"})
-	all := randomDocuments(random, 80)
-	for _, document := range all {
-		s.insert(things, document)
-	}
-	for range 60 {
+	all := randomDocuments(random, 50)
+	s.insert(things, all...)
+	for range 40 {
 		grouping := readmodels.Grouping{Where: randomFind(random).Where}
 		for range random.IntN(3) {
 			grouping.By = append(grouping.By, []string{"s", "in.s", "n", "_id"}[random.IntN(4)])

@@ -67,7 +67,7 @@ func checkBatchTwice(t *testing.T, s *suite) {
 }
 
 func checkLargeBatch(t *testing.T, s *suite) {
-	const size = 250
+	const size = 130 // beyond the hundred that some servers choke on
 	orders := s.ensure("orders")
 	var fresh, next []readmodels.Put
 	for i := range size {
