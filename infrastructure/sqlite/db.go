@@ -14,13 +14,9 @@ import (
 // ErrClosed: the database was closed.
 var ErrClosed = errors.New("database is closed")
 
-const (
-	// passivePages of write-ahead log, 4 MiB, are folded into the file without waiting for anybody.
-	passivePages = 1000
-	// truncatePages of it, 64 MiB, are worth holding the readers back for a moment: as long as their
-	// transactions overlap, the log can't start over and grows.
-	truncatePages = 16 << 10
-)
+// truncatePages of write-ahead log, 64 MiB, are worth holding the readers back for a moment: as long as
+// their transactions overlap, the log can't start over and grows.
+const truncatePages = 16 << 10
 
 // DB is a database with one native writing connection and a pool of reading ones.
 type DB struct {
@@ -76,7 +72,7 @@ func (db *DB) Writer() *Conn { return db.writer }
 // it, outside a transaction. An error means that the file can't be trusted to be on the disk: call Abandon,
 // and write no more.
 func (db *DB) Checkpoint() error {
-	if db.walPages < passivePages {
+	if db.walPages < db.options.CheckpointPages {
 		return nil
 	}
 	if db.walPages >= db.truncateAt {

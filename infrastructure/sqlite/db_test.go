@@ -109,6 +109,7 @@ func TestInterruptedReaderIsUsableAgain(t *testing.T) {
 
 func TestTruncatingCheckpointWaitsForReadersOnly(t *testing.T) {
 	db := open(t, filepath.Join(t.TempDir(), "x.db"))
+	passivePages := db.options.CheckpointPages
 	db.truncateAt, db.limit = passivePages, passivePages
 	ctx, cancel := context.WithCancel(context.Background())
 	var readers sync.WaitGroup
@@ -131,7 +132,7 @@ func TestTruncatingCheckpointWaitsForReadersOnly(t *testing.T) {
 	}
 	cancel()
 	readers.Wait()
-	if _, wal := db.Sizes(); !grew || wal > 2*passivePages*4200 {
+	if _, wal := db.Sizes(); !grew || wal > int64(2*passivePages*4200) {
 		t.Errorf("the log has %d bytes (grew: %v)", wal, grew)
 	}
 }

@@ -38,6 +38,10 @@ type Options struct {
 	// Readers bounds the pool of reading connections. Default 4.
 	Readers int
 
+	// CheckpointPages is the length of the write-ahead log, in pages of 4 KiB, from which DB.Checkpoint
+	// folds it into the file. Default 1000.
+	CheckpointPages int
+
 	// VFS names a registered virtual file system. Default: the operating system's.
 	VFS string
 }
@@ -48,6 +52,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.BusyTimeout <= 0 {
 		o.BusyTimeout = 5 * time.Second
+	}
+	if o.CheckpointPages <= 0 {
+		o.CheckpointPages = 1000
 	}
 	if o.Readers <= 0 {
 		o.Readers = 4

@@ -40,6 +40,9 @@ type Options struct {
 	Now func() time.Time
 	// NewID makes ids for the log's own events. Default random UUIDs.
 	NewID func() [16]byte
+	// CheckpointPages is the length of the write-ahead log from which it is folded into the file, in pages
+	// of 4 KiB. Default 1000.
+	CheckpointPages int
 	// VFS names a registered SQLite file system. Default: the operating system's.
 	VFS string
 }
@@ -101,7 +104,7 @@ func Open(path string, options Options) (*Log, error) {
 		}
 	}
 	db, err := sqlite.Open(path, sqlite.Options{ApplicationID: applicationID, Migrations: migrations, Relaxed: options.Relaxed,
-		CacheBytes: options.CacheBytes, Readers: options.Readers, VFS: options.VFS})
+		CacheBytes: options.CacheBytes, Readers: options.Readers, CheckpointPages: options.CheckpointPages, VFS: options.VFS})
 	if err != nil {
 		return nil, fmt.Errorf("open the event log: %w", err)
 	}
