@@ -54,8 +54,6 @@ type demoShop struct {
 	mu       sync.Mutex
 	statuses map[string]int
 	example  demoExample
-	failed   atomic.Int64
-	firstErr error
 }
 
 type demoProduct struct {
@@ -151,7 +149,7 @@ func (s *demoShop) plan(random *rand.Rand, options demoOptions) {
 	for i, good := range demoGoods {
 		p := demoProduct{sku: fmt.Sprintf("%s-%03d", s.run, i+1), name: good.name, price: good.price, stock: 200 + random.Int64N(800)}
 		if i%8 == 7 {
-			p.stock = 5 + random.Int64N(10)
+			p.stock = 15 + random.Int64N(20)
 		}
 		s.products = append(s.products, p)
 	}
@@ -194,13 +192,14 @@ func (s *demoShop) order(ctx context.Context, i int, seed uint64) error {
 	random := rand.New(rand.NewPCG(seed, 2))
 	account := s.accounts[random.IntN(len(s.accounts))]
 	var order demoOrder
-	if _, err := s.client.call(ctx, "POST", "/v1/orders", s.draft(random, account), &order, "Idempotency-Key", fmt.Sprintf("demo-%s-%d", s.run, i)); err != nil {
+	got, err := s.client.call(ctx, "POST", "/v1/orders", s.draft(random, account), &order, "Idempotency-Key", fmt.Sprintf("demo-%s-%d", s.run, i))
+	if err != nil {
 		return err
 	}
+	o := &orderAtWork{demoShop: s, id: order.ID, tidemark: got.header.Get("Tidemark")}
 	if random.IntN(4) == 0 {
 		p := s.products[random.IntN(len(s.products))]
-		line := map[string]any{"sku": p.sku, "name": p.name, "quantity": 1, "unitPrice": p.price}
-		if _, err := s.client.call(ctx, "POST", "/v1/orders/"+order.ID+"/items", line, nil); err != nil {
+		if err := o.do(ctx, "items", map[string]any{"sku": p.sku, "name": p.name, "quantity": 1, "unitPrice": p.price}); err != nil {
 			return err
 		}
 	}
@@ -208,29 +207,55 @@ func (s *demoShop) order(ctx context.Context, i int, seed uint64) error {
 	switch {
 	case dice < 10: // stays open
 	case dice < 16:
-		if err := s.step(ctx, order.ID, "cancel", map[string]any{"reason": "changed my mind"}); err != nil {
+		if err := o.do(ctx, "cancel", map[string]any{"reason": "changed my mind"}); err != nil {
 			return err
 		}
 	default:
-		if err := s.step(ctx, order.ID, "confirm", nil); err != nil {
+		if err := o.do(ctx, "confirm", nil); err != nil {
 			return err
 		}
-		if err := s.afterConfirm(ctx, order.ID, dice); err != nil {
+		if err := o.afterConfirm(ctx, dice); err != nil {
 			return err
 		}
 	}
-	return s.note(ctx, order.ID, account)
+	return o.note(ctx, account)
+}
+
+// orderAtWork is an order that the demo drives. Its tidemark is that of the last command, so that what
+// the demo reads includes what it wrote.
+type orderAtWork struct {
+	*demoShop
+	id, tidemark string
+}
+
+// do sends one command; a refusal by the order's state is not the demo's failure.
+func (o *orderAtWork) do(ctx context.Context, what string, body any) error {
+	got, err := o.client.call(ctx, "POST", "/v1/orders/"+o.id+"/"+what, body, nil)
+	if refusal, ok := errors.AsType[*problem](err); ok && refusal.Status == 409 {
+		return nil
+	}
+	if err == nil {
+		o.tidemark = got.header.Get("Tidemark")
+	}
+	return err
+}
+
+// read gives the order as the screens show it, with all that the demo did to it.
+func (o *orderAtWork) read(ctx context.Context) (order demoOrder, err error) {
+	_, err = o.client.call(ctx, "GET", "/v1/orders/"+o.id, nil, &order, "Tidemark", o.tidemark, "Prefer", "wait=30")
+	return order, err
 }
 
 // afterConfirm waits for the fulfilment to prepare the order and ships most of what it prepared.
-func (s *demoShop) afterConfirm(ctx context.Context, id string, dice int) error {
+func (o *orderAtWork) afterConfirm(ctx context.Context, dice int) error {
 	if dice < 22 {
 		return nil
 	}
 	var order demoOrder
 	deadline := time.Now().Add(10 * time.Second)
 	for wait := 5 * time.Millisecond; ; wait = min(wait*2, 250*time.Millisecond) {
-		if _, err := s.client.call(ctx, "GET", "/v1/orders/"+id, nil, &order); err != nil {
+		var err error
+		if order, err = o.read(ctx); err != nil {
 			return err
 		}
 		if order.Status != "confirmed" || time.Now().After(deadline) {
@@ -244,20 +269,11 @@ func (s *demoShop) afterConfirm(ctx context.Context, id string, dice int) error 
 	}
 	switch {
 	case order.Status == "prepared" && dice < 82:
-		return s.step(ctx, id, "ship", map[string]any{"carrier": "Harbour Express", "trackingNumber": "HX-" + id[len(id)-8:]})
+		return o.do(ctx, "ship", map[string]any{"carrier": "Harbour Express", "trackingNumber": "HX-" + o.id[len(o.id)-8:]})
 	case order.Status == "prepared" && dice < 88:
-		return s.step(ctx, id, "cancel", map[string]any{"reason": "customer called"})
+		return o.do(ctx, "cancel", map[string]any{"reason": "customer called"})
 	}
 	return nil
-}
-
-// step does one command; a refusal by the order's state is not the demo's failure.
-func (s *demoShop) step(ctx context.Context, id, what string, body any) error {
-	_, err := s.client.call(ctx, "POST", "/v1/orders/"+id+"/"+what, body, nil)
-	if refusal, ok := errors.AsType[*problem](err); ok && refusal.Status == 409 {
-		return nil
-	}
-	return err
 }
 
 type demoOrder struct {
@@ -276,16 +292,17 @@ func (s *demoShop) draft(random *rand.Rand, account demoAccount) map[string]any 
 }
 
 // note counts the order by its status and remembers one of each kind for the links.
-func (s *demoShop) note(ctx context.Context, id string, account demoAccount) error {
-	var order demoOrder
-	if _, err := s.client.call(ctx, "GET", "/v1/orders/"+id, nil, &order); err != nil {
+func (o *orderAtWork) note(ctx context.Context, account demoAccount) error {
+	order, err := o.read(ctx)
+	if err != nil {
 		return err
 	}
+	s := o.demoShop
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.statuses[order.Status]++
 	if s.example.order == "" || order.Status == "shipped" {
-		s.example = demoExample{order: id, customer: account.customer, account: account.id, sku: s.products[0].sku}
+		s.example = demoExample{order: o.id, customer: account.customer, account: account.id, sku: s.products[0].sku}
 	}
 	return nil
 }

@@ -58,11 +58,11 @@ var homes = map[string][]string{
 	"github.com/spf13/cobra":                     {"cmd/tidemark"},
 	"github.com/vbauerster/mpb":                  {"cmd/tidemark"},
 	"go.mongodb.org/mongo-driver":                {"infrastructure/mongodocs"},
-	"github.com/EventStore/EventStore-Client-Go": {"infrastructure/esdb", "infrastructure/esnode"},
+	"github.com/EventStore/EventStore-Client-Go": {"infrastructure/esdb", "infrastructure/esnode", "infrastructure/esnode/protocol"},
 	"github.com/ncruces/go-sqlite3":              {"infrastructure/sqlite", "infrastructure/sqlitedocs", "infrastructure/esnode/eventlog"},
 	"github.com/prometheus/client_golang":        {"infrastructure/telemetry"},
 	"go.opentelemetry.io":                        {"infrastructure/telemetry"},
-	"google.golang.org/grpc":                     {"infrastructure/esnode", "infrastructure/esdb"},
+	"google.golang.org/grpc":                     {"infrastructure/esnode", "infrastructure/esnode/protocol", "infrastructure/esdb"},
 }
 
 // pure packages decide and fold: no I/O, clock, randomness, log or encoding.
