@@ -211,6 +211,27 @@ func undecodable(w *world) {
 	if diff := cmp.Diff([]string{"unknown_event_type", "unreadable_event"}, codes); diff != "" || revision != 4 {
 		w.Errorf("%d events:\n%s", revision, diff)
 	}
+	w.delivered([]string{"", "unknown_event_type", "unreadable_event", ""})
+}
+
+// delivered checks what a tail and a group make of the case's only stream; codes are those of the
+// deliveries' errors.
+func (w *world) delivered(codes []string) {
+	w.Helper()
+	t, c := w.tail(domain.From{}, w.prefix()), w.consume(w.group(), nil)
+	for name, given := range map[string]func() []domain.Delivery{"tail": t.deliveries, "group": c.deliveries} {
+		w.eventually("the "+name+" has everything", func() bool { return len(given()) >= len(codes) })
+		for _, delivery := range given() {
+			code := ""
+			if delivery.Err != nil {
+				w.kind(delivery.Err, domain.KindUndecodable)
+				code = domain.CodeOf(delivery.Err)
+			}
+			if code != codes[delivery.Revision] || delivery.ID == "" || delivery.Type == "" {
+				w.Errorf("%s: delivery %+v", name, delivery)
+			}
+		}
+	}
 }
 
 func endedContext(w *world) {

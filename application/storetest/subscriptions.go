@@ -70,6 +70,12 @@ func (t *tail) operations() []string {
 	return names
 }
 
+func (t *tail) deliveries() []domain.Delivery {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Clone(t.given)
+}
+
 func (t *tail) isLive() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -192,6 +198,12 @@ func (c *consumption) add(delivery domain.Delivery) (before int) {
 	}
 	c.given = append(c.given, delivery)
 	return before
+}
+
+func (c *consumption) deliveries() []domain.Delivery {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.given)
 }
 
 // times says how often each event came, by operation.

@@ -57,13 +57,26 @@ func tryCall[T any](ctx context.Context, s *Store, operation string, work func(c
 	}
 	inner, cancel := s.within(ctx)
 	defer cancel()
-	value, err := detach(inner, s, func() { <-s.slots }, func() (T, error) { return work(inner, used.client) })
+	value, err := detach(inner, s, func() { <-s.slots }, inside(inner, s, used, work))
 	if errors.Is(err, errAbandoned) {
 		s.hooks.abandoned(operation)
 	}
 	s.sessions.report(used, err)
 	s.sessions.release(used)
 	return value, err
+}
+
+// inside is work on a session's client, done only if the session is good when it begins.
+func inside[T any](ctx context.Context, s *Store, used *session, work func(context.Context, *client.Client) (T, error)) func() (T, error) {
+	return func() (T, error) {
+		inner, left, err := s.sessions.enter(ctx, used)
+		if err != nil {
+			var none T
+			return none, err
+		}
+		defer left()
+		return work(inner, used.client)
+	}
 }
 
 // begin takes a slot and a session; the caller gives both back.
@@ -130,10 +143,4 @@ func detach[T any](ctx context.Context, s *Store, after func(), work func() (T, 
 	default:
 		return none, fmt.Errorf("%w: %w", errAbandoned, context.Cause(ctx))
 	}
-}
-
-// detached is detach for work without a value.
-func detached(ctx context.Context, s *Store, work func() error) error {
-	_, err := detach(ctx, s, func() {}, func() (struct{}, error) { return struct{}{}, work() })
-	return err
 }

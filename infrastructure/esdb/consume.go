@@ -87,8 +87,8 @@ func (c *consumer) subscribe(ctx context.Context, confirmed func()) error {
 	defer s.sessions.release(used)
 	inner, cancel := s.within(ctx)
 	defer cancel()
-	subscription, err := subscribe(inner, s, func() (*client.PersistentSubscription, error) {
-		return used.client.SubscribeToPersistentSubscriptionToAll(inner, c.group.Name,
+	subscription, err := subscribe(inner, s, used, func(ctx context.Context, vendor *client.Client) (*client.PersistentSubscription, error) {
+		return vendor.SubscribeToPersistentSubscriptionToAll(ctx, c.group.Name,
 			client.SubscribeToPersistentSubscriptionOptions{BufferSize: uint32(2 * c.batching.Size)})
 	})
 	if err != nil {

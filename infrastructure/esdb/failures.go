@@ -125,7 +125,7 @@ func retryable(ctx context.Context, err error) bool {
 		return false
 	}
 	if _, early := errors.AsType[*notStarted](err); early {
-		return false // the outage has outlasted the patience
+		return errors.Is(err, errRetired) // else the outage has outlasted the patience
 	}
 	return domain.KindOf(failure("", err)) == domain.KindUnavailable
 }

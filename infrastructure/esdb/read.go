@@ -175,9 +175,15 @@ func (s *Store) streamed(ctx context.Context, at cursor, count uint64, yield fun
 	inner, cancel := s.within(ctx)
 	defer cancel()
 	events, ended := make(chan *client.ResolvedEvent, 32), make(chan error, 1)
+	receiving := inside(inner, s, used, func(ctx context.Context, c *client.Client) (struct{}, error) {
+		return struct{}{}, receive(ctx, c, at, count, events)
+	})
 	started := s.launch(func() {
 		defer func() { <-s.slots }()
-		ended <- recovered(func() error { return receive(inner, used.client, at, count, events) })
+		ended <- recovered(func() error {
+			_, err := receiving()
+			return err
+		})
 	})
 	if !started {
 		<-s.slots

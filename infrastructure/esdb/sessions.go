@@ -10,13 +10,38 @@ import (
 	client "github.com/EventStore/EventStore-Client-Go/v4/esdb"
 )
 
-// session is one client and how many calls and subscriptions use it. A session that failed is retired:
-// nobody new gets it, and its client is closed with its last user.
+// session is one client and who uses it. A session that failed is retired: nobody new gets it. Its
+// client is closed when its last user is done; users that stay too long are condemned, and then it is
+// enough that no goroutine is inside the client: closing it under one that talks to the client's own
+// connection loop would make that one panic.
 type session struct {
 	client    *client.Client
-	users     int
+	users     int // who holds it: calls that are waited for, and subscriptions
+	inside    int // goroutines that are in one of the client's calls, abandoned ones included
+	entering  int // those of them that have not got their connection from the client yet
 	retired   bool
-	suspected bool // a check is under way
+	condemned bool
+	suspected bool          // a check is under way
+	closed    chan struct{} // closed with the client
+}
+
+// over says that the client is to be closed now; the lock is held, and after true it counts as closed.
+func (u *session) over() bool {
+	if !u.retired || u.inside > 0 || (u.users > 0 && !u.condemned) {
+		return false
+	}
+	return u.shut()
+}
+
+// shut is true for the one who has to close the client; the lock is held.
+func (u *session) shut() bool {
+	select {
+	case <-u.closed:
+		return false
+	default:
+		close(u.closed)
+		return true
+	}
 }
 
 // sessions keeps one good client at hand. While there is none it dials, for ever and with backoff, and
@@ -41,6 +66,7 @@ var (
 	errClosed     = errors.New("the event store was closed")
 	errNoAnswer   = errors.New("no answer")
 	errConnecting = errors.New("not connected yet")
+	errRetired    = errors.New("the connection was just lost")
 )
 
 func newSessions(config client.Configuration, store *Store) *sessions {
@@ -81,12 +107,18 @@ func (s *sessions) acquire(ctx context.Context) (*session, error) {
 }
 
 // release gives a session back.
-func (s *sessions) release(used *session) {
+func (s *sessions) release(used *session) { s.change(used, func() { used.users-- }) }
+
+// leave counts a goroutine out of the client.
+func (s *sessions) leave(used *session) { s.change(used, func() { used.inside-- }) }
+
+// change changes a session under the lock and closes its client if that is due.
+func (s *sessions) change(used *session, change func()) {
 	s.mu.Lock()
-	used.users--
-	last := used.retired && used.users == 0
+	change()
+	over := used.over()
 	s.mu.Unlock()
-	if last {
+	if over {
 		closeClient(used.client)
 	}
 }
@@ -118,16 +150,13 @@ func (s *sessions) retire(failed *session, cause error) {
 		return
 	}
 	failed.retired = true
-	idle := failed.users == 0
 	lost := s.current == failed
 	if lost {
 		s.current, s.cause, s.down = nil, cause, time.Now()
 		s.announce()
 	}
 	s.mu.Unlock()
-	if idle {
-		closeClient(failed.client)
-	}
+	s.store.launch(func() { s.dispose(failed) })
 	if lost {
 		s.log.Warn("lost the connection to the event store", "error", cause)
 		if hook := s.store.hooks.Disconnected; hook != nil {
@@ -140,6 +169,35 @@ func (s *sessions) retire(failed *session, cause error) {
 	}
 }
 
+// dispose sees to it that a retired session ends. Who still uses it after a while is pushed out. What is
+// inside the client even then is stuck there for good: the client's connection loop has died under it,
+// and only closing the client frees it, by a panic that is recovered where it runs.
+func (s *sessions) dispose(failed *session) {
+	s.change(failed, func() {})
+	stay := time.NewTimer(10 * time.Second)
+	defer stay.Stop()
+	select {
+	case <-failed.closed:
+		return
+	case <-stay.C:
+	case <-s.store.life.Done():
+	}
+	s.change(failed, func() { failed.condemned = true })
+	stay.Reset(5 * time.Second)
+	select {
+	case <-failed.closed:
+		return
+	case <-stay.C:
+	}
+	s.mu.Lock()
+	stuck, last := failed.inside, failed.shut()
+	s.mu.Unlock()
+	if last {
+		s.log.Warn("calls are stuck in the event store client and are broken off", "calls", stuck)
+		closeClient(failed.client)
+	}
+}
+
 // announce wakes everybody who waits for a change; the lock is held.
 func (s *sessions) announce() {
 	close(s.changed)
@@ -148,8 +206,7 @@ func (s *sessions) announce() {
 
 // suspect checks a session on which a call ran out of time: a connection whose other end vanished
 // swallows calls until the keep-alive notices, some 20 seconds later. A slow server fails the check
-// too, so at first only new calls go elsewhere; what stays silent is then closed under its users, or
-// subscriptions would hang on it.
+// too, so at first only new calls go elsewhere; if it stays silent, subscriptions are pushed out too.
 func (s *sessions) suspect(used *session) {
 	s.mu.Lock()
 	if used.retired || used.suspected || s.closed {
@@ -159,7 +216,7 @@ func (s *sessions) suspect(used *session) {
 	used.suspected = true
 	s.mu.Unlock()
 	s.store.launch(func() {
-		err := s.probe(used.client, 2*time.Second)
+		err := s.probe(used, 2*time.Second)
 		s.mu.Lock()
 		used.suspected = false
 		s.mu.Unlock()
@@ -167,20 +224,19 @@ func (s *sessions) suspect(used *session) {
 			return
 		}
 		s.retire(used, err)
-		if s.probe(used.client, 5*time.Second) != nil {
-			closeClient(used.client)
+		if s.probe(used, 5*time.Second) != nil {
+			s.change(used, func() { used.condemned = true })
 		}
 	})
 }
 
 // probe pings with a client that may not come back.
-func (s *sessions) probe(c *client.Client, limit time.Duration) error {
+func (s *sessions) probe(used *session, limit time.Duration) error {
 	ctx, cancel := context.WithTimeout(s.store.life, limit)
 	defer cancel()
-	return detached(ctx, s.store, func() error {
-		_, err := ping(ctx, c)
-		return err
-	})
+	s.change(used, func() { used.inside++ }) // also where it is retired
+	_, err := detach(ctx, s.store, func() { s.leave(used) }, func() (struct{}, error) { return ping(ctx, used.client) })
+	return err
 }
 
 // run dials whenever there is no session, until ctx ends.
@@ -195,11 +251,11 @@ func (s *sessions) run(ctx context.Context) {
 				continue
 			}
 		}
-		fresh, err := s.dial(ctx)
+		err := s.dial(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		if err == nil && s.publish(fresh) {
+		if err == nil {
 			pause.reset()
 			continue
 		}
@@ -219,37 +275,44 @@ func (s *sessions) connected() bool {
 	return s.current != nil
 }
 
-// dial makes a client and lets it connect. One that fails, or takes too long, is closed and forgotten.
-func (s *sessions) dial(ctx context.Context) (*client.Client, error) {
+// dial makes a client, lets it connect and publishes it. Whoever connects too late, or not, is closed
+// by the goroutine that it was in; a client's first call always ends, by the client's own timeouts.
+func (s *sessions) dial(ctx context.Context) error {
+	fresh := &session{closed: make(chan struct{})}
 	config := s.config
-	fresh, err := client.NewClient(&config)
+	config.Logger = s.listen(fresh)
+	made, err := client.NewClient(&config)
 	if err != nil {
-		return nil, err
-	}
-	candidates := max(1, len(config.GossipSeeds))
-	limit := time.Duration(config.GossipTimeout) * time.Second * time.Duration(2*candidates)
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	err = detached(ctx, s.store, func() error {
-		_, err := fresh.GetServerVersion()
 		return err
-	})
-	if err != nil {
-		closeClient(fresh)
-		return nil, err
 	}
-	return fresh, nil
+	fresh.client = made
+	candidates := max(1, len(config.GossipSeeds))
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(2*candidates*config.GossipTimeout)*time.Second)
+	defer cancel()
+	published := false
+	_, err = detach(ctx, s.store, func() {
+		if !published {
+			closeClient(made)
+		}
+	}, func() (struct{}, error) {
+		_, err := made.GetServerVersion()
+		if err == nil {
+			published = s.publish(fresh)
+		}
+		return struct{}{}, err
+	})
+	return err
 }
 
-func (s *sessions) publish(fresh *client.Client) bool {
+// publish makes a client the current one, unless there is one or none is wanted any more.
+func (s *sessions) publish(fresh *session) bool {
 	s.mu.Lock()
-	if s.closed {
+	if s.closed || s.current != nil || fresh.retired {
 		s.mu.Unlock()
-		closeClient(fresh)
 		return false
 	}
 	took := time.Since(s.down)
-	s.current = &session{client: fresh}
+	s.current = fresh
 	s.announce()
 	s.mu.Unlock()
 	s.log.Info("connected to the event store", "after", took)
@@ -259,24 +322,18 @@ func (s *sessions) publish(fresh *client.Client) bool {
 	return true
 }
 
-// close turns everybody away and closes the current client under its users.
+// close turns everybody away and retires what there is.
 func (s *sessions) close() {
 	s.mu.Lock()
 	current := s.current
 	if !s.closed {
 		s.closed = true
-		s.current = nil
 		s.announce()
-	}
-	if current != nil {
-		current.retired = true
 	}
 	s.mu.Unlock()
 	if current != nil {
-		closeClient(current.client)
+		s.retire(current, errClosed)
 	}
 }
 
-// closeClient also frees calls that are stuck in a client whose connection loop has died: they panic
-// on the closed channel, and that is recovered where they run.
-func closeClient(c *client.Client) { _ = c.Close() }
+func closeClient(c *client.Client) { _ = c.Close() } // it never fails

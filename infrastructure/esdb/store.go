@@ -106,7 +106,6 @@ func Open(connectionString string, options Options) (*Store, error) {
 		config.GossipTimeout = 3 // seconds; a candidate that takes longer is as good as gone
 	}
 	options = options.withDefaults()
-	config.Logger = clientLog(options.Logger)
 
 	life, end := context.WithCancel(context.Background())
 	s := &Store{
@@ -130,21 +129,14 @@ func withoutSecret(err error) error {
 	return err
 }
 
-// clientLog keeps what the client says for the curious; what matters is said by the Store.
-func clientLog(log *slog.Logger) client.LoggingFunc {
-	return func(level client.LogLevel, format string, args ...any) {
-		log.Debug("event store client", "said", fmt.Sprintf(format, args...), "client_level", level)
-	}
-}
-
 // Close ends every call, subscription and connection and waits for their goroutines until ctx ends.
 // Calling it again is harmless.
 func (s *Store) Close(ctx context.Context) error {
+	s.sessions.close()
 	s.mu.Lock()
 	s.closed = true
 	s.mu.Unlock()
 	s.end()
-	s.sessions.close()
 	done := make(chan struct{})
 	go func() {
 		s.running.Wait()

@@ -84,7 +84,10 @@ func serve(t *testing.T, s *stub) *Store {
 // open gives a Store that must close within its time at the end of the test.
 func open(t *testing.T, address string, options Options) *Store {
 	t.Helper()
-	store, err := Open("esdb://"+address+"?tls=false", options)
+	if !strings.Contains(address, "?") {
+		address += "?"
+	}
+	store, err := Open("esdb://"+address+"&tls=false", options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,6 +177,7 @@ func TestADoubtfulAppendIsAskedForAgain(t *testing.T) {
 }
 
 func TestASilentServerHoldsNobodyBeyondTheDeadline(t *testing.T) {
+	t.Parallel()
 	release := make(chan struct{})
 	defer close(release)
 	silent := func(call grpc.ServerStream) error {
@@ -245,6 +249,7 @@ func TestWithoutAServerCallsFailAsSoonAsPatienceEnds(t *testing.T) {
 }
 
 func TestAServerThatOnlyListensIsNoServer(t *testing.T) {
+	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -265,7 +270,7 @@ func TestAServerThatOnlyListensIsNoServer(t *testing.T) {
 // turnedAway expects calls to wait for the connection once, and afterwards not at all.
 func turnedAway(t *testing.T, address string) {
 	t.Helper()
-	store := open(t, address, Options{Patience: 200 * time.Millisecond, Backoff: 100 * time.Millisecond})
+	store := open(t, address+"?gossipTimeout=1", Options{Patience: 200 * time.Millisecond, Backoff: 100 * time.Millisecond})
 	for i, limit := range []time.Duration{time.Second, 50 * time.Millisecond, 50 * time.Millisecond} {
 		begun := time.Now()
 		_, err := store.Append(t.Context(), "order-1", newStream, claims(1))

@@ -111,8 +111,8 @@ func (t *follower) follow(ctx context.Context, confirmed func()) error {
 	inner, cancel := s.within(ctx)
 	defer cancel()
 	t.live = false
-	subscription, err := subscribe(inner, s, func() (*client.Subscription, error) {
-		return used.client.SubscribeToAll(inner, t.options())
+	subscription, err := subscribe(inner, s, used, func(ctx context.Context, c *client.Client) (*client.Subscription, error) {
+		return c.SubscribeToAll(ctx, t.options())
 	})
 	if err != nil {
 		s.sessions.report(used, err)
@@ -201,10 +201,10 @@ func (t *follower) take(ctx context.Context, first *client.SubscriptionEvent, mo
 
 // subscribe opens a subscription with the context that it will live in, and waits a bounded time for
 // the server's confirmation. Whoever calls it cancels ctx, whatever comes out.
-func subscribe[T any](ctx context.Context, s *Store, open func() (T, error)) (T, error) {
+func subscribe[T any](ctx context.Context, s *Store, used *session, open func(context.Context, *client.Client) (T, error)) (T, error) {
 	confirmation, cancel := context.WithTimeoutCause(ctx, confirmTimeout, fmt.Errorf("%w: %w", errNoAnswer, context.DeadlineExceeded))
 	defer cancel()
-	return detach(confirmation, s, func() {}, open)
+	return detach(confirmation, s, func() {}, inside(ctx, s, used, open))
 }
 
 // pump passes on what a subscription receives until it drops, and says why it did.
