@@ -160,7 +160,7 @@ func (n *Node) serverOptions() []grpc.ServerOption {
 	options := []grpc.ServerOption{
 		// The Go client pings every 10 s even without streams; grpc-go's default enforcement would cut
 		// its idle subscriptions after half a minute.
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 500 * time.Millisecond, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 10 * time.Second}),
 		grpc.MaxRecvMsgSize(maxMessage),
 		grpc.MaxSendMsgSize(maxMessage),

@@ -35,11 +35,13 @@ type rig struct {
 // patience bounds every wait of a test.
 const patience = 20 * time.Second
 
-func start(t *testing.T, change ...func(*Options)) *rig {
+func start(t *testing.T, change ...func(*Options)) *rig { return startWith(t, nil, change...) }
+
+func startWith(t *testing.T, projections []string, change ...func(*Options)) *rig {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 3*patience)
 	t.Cleanup(cancel)
-	r := &rig{T: t, path: filepath.Join(t.TempDir(), "events.db"), ctx: ctx}
+	r := &rig{T: t, path: filepath.Join(t.TempDir(), "events.db"), projections: projections, ctx: ctx}
 	r.open(change...)
 	t.Cleanup(r.close)
 	return r
