@@ -2,6 +2,9 @@ package httpapi
 
 import (
 	"context"
+	"log/slog"
+	"strings"
+	"sync"
 
 	"github.com/tidemark-dev/tidemark/domain"
 	"github.com/tidemark-dev/tidemark/readmodels"
@@ -132,4 +135,26 @@ func (m standInModels) Jobs(context.Context, int) ([]readmodels.Job, error) {
 
 func (m standInModels) CancelJob(ctx context.Context, id string) (readmodels.Job, error) {
 	return m.Job(ctx, id)
+}
+
+// lines is a log in memory.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+func (l *lines) logger() *slog.Logger {
+	return slog.New(slog.NewJSONHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }

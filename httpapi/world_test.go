@@ -58,6 +58,10 @@ func (w *watched) took() []call {
 func result[S any](ctx context.Context, w *watched, category, id string, state S, command application.Command, args ...any) (application.Result[S], error) {
 	c := call{command, args}
 	w.mu.Lock()
+	if at := command.IfRevision; at != nil && *at != w.revision {
+		defer w.mu.Unlock()
+		return application.Result[S]{}, &domain.Error{Kind: domain.KindMismatch, Code: "revision_mismatch", Revision: &w.revision}
+	}
 	w.calls = append(w.calls, c)
 	block, fail := w.block, w.fail
 	r := application.Result[S]{ID: id, Stream: domain.Stream(category, id), State: state, Revision: w.revision, Created: w.created, Replayed: w.replayed}
@@ -82,6 +86,13 @@ func (w *watched) order(ctx context.Context, c application.Command, id string, a
 }
 
 func (w *watched) CreateOrder(ctx context.Context, c application.Command, in application.CreateOrder) (application.Result[order.Order], error) {
+	lines := make([]order.Line, len(in.Items))
+	for i, l := range in.Items {
+		lines[i] = order.Line{SKU: l.SKU, Name: l.Name, Quantity: l.Quantity, UnitPrice: *l.UnitPrice}
+	}
+	if _, err := order.Create(order.Created{CustomerID: in.CustomerID, AccountID: in.AccountID, Currency: in.Currency, Items: lines, Address: in.Address, Note: in.Note}); err != nil {
+		return application.Result[order.Order]{}, err
+	}
 	return w.order(ctx, c, someOrder, in)
 }
 
@@ -98,6 +109,9 @@ func (w *watched) ConfirmOrder(ctx context.Context, c application.Command, id st
 }
 
 func (w *watched) ShipOrder(ctx context.Context, c application.Command, id, carrier, tracking string) (application.Result[order.Order], error) {
+	if _, err := (order.Order{Status: order.StatusPrepared}).Ship(carrier, tracking); err != nil {
+		return application.Result[order.Order]{}, err
+	}
 	return w.order(ctx, c, id, carrier, tracking)
 }
 
@@ -206,6 +220,9 @@ func (w *shown) screens(t testing.TB) []readmodels.Screen {
 				w.mu.Unlock()
 				if answer != nil {
 					return answer(operation, ask)
+				}
+				if ask.Cursor != "" {
+					return readmodels.Answer{}, &domain.Error{Kind: domain.KindMalformed, Code: "invalid_cursor"}
 				}
 				if strings.HasPrefix(operation, "list") || strings.HasSuffix(operation, "History") || strings.HasSuffix(operation, "Statement") {
 					return readmodels.Answer{List: true, Items: []any{}}, nil
