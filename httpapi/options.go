@@ -20,7 +20,7 @@ type Options struct {
 	Commands  Commands            // carries out commands: *application.Service
 	Screens   []readmodels.Screen // readmodels.Screens()
 	Reader    *readmodels.Reader  // handed to screens
-	Feed      Feed                // tells changes to live streams; nil: no live streams
+	Feed      Feed                // tells changes to live streams; nil: the Reader
 	Models    Models              // administers read models
 	Groups    application.Groups  // administers consumer groups
 	Following []Follower          // the groups that are ours, for a reset to know their prefixes
@@ -155,6 +155,9 @@ func (o Options) withDefaults() Options {
 	o.Limits.Streams = orDefault(o.Limits.Streams, 512)
 	o.Limits.PerClient = orDefault(o.Limits.PerClient, 16)
 	o.Limits.QueueWait = orDefault(o.Limits.QueueWait, 250*time.Millisecond)
+	if o.Feed == nil && o.Reader != nil {
+		o.Feed = readerFeed{o.Reader}
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -18,22 +19,37 @@ import (
 const (
 	heartbeat    = 15 * time.Second // a comment, so that both sides notice a dead connection
 	frameTimeout = 10 * time.Second // for a reader to take what is written
-	maxPending   = 1024             // changes that wait for a reader, before it is cut off
 )
 
-// Feed tells the changes of read models.
+// Feed tells the changes of read models. Without one in the options it is the reader itself.
 type Feed interface {
-	// Watch calls changed for each change of the read model, in an order in which no document goes
-	// back, from behind resume on, or from now on where resume is empty. It calls began first, with
-	// the point that it starts from. It returns when ctx ends or changed fails, with that error; with code
-	// resume_too_old where it can't know what came after resume, and KindMalformed where that is none of its points.
-	Watch(ctx context.Context, model, resume string, began func(resume string), changed func(readmodels.Change) error) error
+	// Watch is Reader.Watch.
+	Watch(ctx context.Context, model, document, resume string) (Watch, error)
 }
 
-// everything is the read model that takes every event: histories follow it.
-const everything = "audit_log"
+// Watch hears of changes; see readmodels.Watch, which it is.
+type Watch interface {
+	Start() string
+	Next(ctx context.Context) ([]readmodels.Change, error)
+	Close()
+}
 
-// errSlow ends the watch of a reader that does not keep up.
+// readerFeed is a reader as a Feed.
+type readerFeed struct{ *readmodels.Reader }
+
+func (f readerFeed) Watch(ctx context.Context, model, document, resume string) (Watch, error) {
+	watch, err := f.Reader.Watch(ctx, model, document, resume)
+	if err != nil {
+		return nil, err
+	}
+	return watch, nil
+}
+
+// documentOf names the parameter that is the key of the one document that an operation shows; a watch
+// of that document hears of nothing else.
+var documentOf = map[string]string{"getOrder": "id", "getProduct": "sku", "getStock": "sku", "getAccount": "id", "getFulfilment": "orderId"}
+
+// errSlow is a reader that does not take what is written.
 var errSlow = errors.New("the reader does not keep up")
 
 // live is one stream to one reader.
@@ -44,10 +60,8 @@ type live struct {
 	screen  readmodels.Screen
 	ask     readmodels.Ask
 	control *http.ResponseController
-	changes chan readmodels.Change
-	began   chan string
-	ended   chan error
-	first   bool // nothing was written yet
+	watch   Watch
+	begun   bool // something was written
 }
 
 // stream answers with frames for as long as the caller listens.
@@ -66,73 +80,56 @@ func (s *Server) stream(c echo.Context, o operation, r *request, screen readmode
 	defer func() { leave(why) }()
 	ctx, cancel := s.streams.context(c.Request().Context(), r.who.expires)
 	defer cancel()
-	l := &live{server: s, c: c, o: o, screen: screen, ask: q.ask, control: http.NewResponseController(c.Response()), first: true}
-	resume := c.Request().Header.Get("Last-Event-ID")
-	for {
-		err := l.follow(ctx, resume)
-		switch {
-		case domain.CodeOf(err) == "resume_too_old" && resume != "":
-			resume = "" // the client reads anew, and so do we for it
-			if err = l.write("event: reset\ndata: {}\n\n"); err == nil {
-				continue
-			}
-		case errors.Is(err, errSlow):
-			why = "slow"
-		case s.stopping.Load():
-			why = "stopping"
-		}
-		if l.first {
-			return err
-		}
-		return nil
+	l := &live{server: s, c: c, o: o, screen: screen, ask: q.ask, control: http.NewResponseController(c.Response())}
+	err = l.follow(ctx, c.Request().Header.Get("Last-Event-ID"))
+	switch {
+	case !l.begun:
+		return err
+	case errors.Is(err, errSlow):
+		why = "slow"
+	case s.stopping.Load():
+		why = "stopping"
+	case !timeIsUp(err):
+		why = "error"
+		s.log.Warn("a live stream ended", "operation", o.id, "request_id", r.id, "error", err)
 	}
+	return nil
 }
 
 // follow sends the state as it is now, unless it resumes, and then what changes.
-func (l *live) follow(ctx context.Context, resume string) error {
-	ctx, cancel := context.WithCancel(ctx)
-	l.changes, l.began, l.ended = make(chan readmodels.Change, maxPending), make(chan string, 1), make(chan error, 1)
-	model := orDefault(l.screen.Model, everything)
-	go func() {
-		l.ended <- l.server.options.Feed.Watch(ctx, model, resume, func(at string) { l.began <- at }, l.push)
-	}()
-	defer func() {
-		cancel()
-		if l.ended != nil {
-			<-l.ended
-		}
-	}()
-	select {
-	case at := <-l.began:
-		if resume == "" {
-			if err := l.state(ctx, at); err != nil {
-				return err
-			}
-		}
-	case err := <-l.ended:
-		l.ended = nil
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	if err := l.write(""); err != nil {
+func (l *live) follow(ctx context.Context, resume string) (err error) {
+	s := l.server
+	bounded, cancel := context.WithTimeout(ctx, s.options.RequestTimeout)
+	l.watch, err = s.options.Feed.Watch(bounded, l.screen.Model, l.ask.Params[documentOf[l.o.id]], resume)
+	cancel()
+	if err != nil {
 		return err
 	}
-	return l.loop(ctx)
+	defer l.watch.Close()
+	if resume == "" {
+		err = l.state(ctx, "")
+	} else {
+		err = l.mayRead(ctx)
+	}
+	for err == nil {
+		err = l.next(ctx)
+	}
+	return err
 }
 
-// push is called by the watch; it never blocks it.
-func (l *live) push(change readmodels.Change) error {
-	select {
-	case l.changes <- change:
-		return nil
-	default:
-		return errSlow
+// mayRead is for resumptions, which don't begin with an answer: what is not there, or not the caller's, is refused.
+func (l *live) mayRead(ctx context.Context) error {
+	bounded, cancel := context.WithTimeout(ctx, l.server.options.RequestTimeout+l.ask.Wait)
+	defer cancel()
+	if _, err := l.screen.Answer(bounded, l.server.options.Reader, l.ask); err != nil {
+		return err
 	}
+	return l.write("")
 }
 
 // state sends what the plain GET would say: an entity, or the rows of the first page.
-func (l *live) state(ctx context.Context, at string) error {
+func (l *live) state(ctx context.Context, before string) error {
+	at := l.watch.Start()
 	bounded, cancel := context.WithTimeout(ctx, l.server.options.RequestTimeout+l.ask.Wait)
 	defer cancel()
 	answer, err := l.screen.Answer(bounded, l.server.options.Reader, l.ask)
@@ -143,87 +140,71 @@ func (l *live) state(ctx context.Context, at string) error {
 	if !answer.List {
 		items = []any{answer.Body}
 	}
+	return l.send(before, items, at)
+}
+
+// next waits for changes, at most until a sign of life is due, and sends them.
+func (l *live) next(ctx context.Context) error {
+	patient, cancel := context.WithTimeout(ctx, heartbeat)
+	changes, err := l.watch.Next(patient)
+	cancel()
+	switch {
+	case errors.Is(err, readmodels.ErrReset): // the client reads anew, and so do we for it
+		return l.state(ctx, "event: reset\ndata: {}\n\n")
+	case err != nil && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded):
+		return l.write(": still here\n\n")
+	case err != nil:
+		return err
+	}
+	items, err := l.items(ctx, changes)
+	if err != nil {
+		return err // the client resumes behind the last frame it got
+	}
+	return l.send("", items, changes[len(changes)-1].Resume)
+}
+
+// items are what changes show. What is not a list is read once for all of them, as it is now.
+func (l *live) items(ctx context.Context, changes []readmodels.Change) ([]any, error) {
+	if !l.o.list {
+		changes = slices.Clone(changes)
+		slices.Reverse(changes)
+	}
+	var items []any
+	for _, change := range changes {
+		bounded, cancel := context.WithTimeout(ctx, l.server.options.RequestTimeout)
+		item, found, err := l.screen.Item(bounded, l.server.options.Reader, l.ask, change)
+		cancel()
+		if err != nil {
+			return nil, err
+		}
+		if found {
+			items = append(items, item)
+		}
+		if found && !l.o.list {
+			break
+		}
+	}
+	return items, nil
+}
+
+// send writes a frame for each item. The last one carries the point to resume from, as only it
+// stands behind all of them; where there is none, the point goes out by itself, which readers take in silence.
+func (l *live) send(before string, items []any, resume string) error {
 	var frames strings.Builder
-	for _, item := range items {
-		frame, err := frameOf(at, item)
+	frames.WriteString(before)
+	for i, item := range items {
+		id := ""
+		if i == len(items)-1 {
+			id = resume
+		}
+		frame, err := frameOf(id, item)
 		if err != nil {
 			return err
 		}
 		frames.WriteString(frame)
 	}
-	return l.write(frames.String())
-}
-
-func (l *live) loop(ctx context.Context) error {
-	beat := time.NewTicker(heartbeat)
-	defer beat.Stop()
-	for {
-		var err error
-		select {
-		case change := <-l.changes:
-			err = l.tell(ctx, l.pending(change))
-		case <-beat.C:
-			err = l.write(": still here\n\n")
-		case err = <-l.ended:
-			l.ended = nil
-			if err == nil {
-				err = ctx.Err()
-			}
-			return err
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
-// pending takes what else has come: it is told in one go.
-func (l *live) pending(first readmodels.Change) []readmodels.Change {
-	all := []readmodels.Change{first}
-	for len(all) < maxPending {
-		select {
-		case change := <-l.changes:
-			all = append(all, change)
-		default:
-			return all
-		}
-	}
-	return all
-}
-
-// tell sends the items that changes show. An entity is sent once for all of them, as it is now.
-func (l *live) tell(ctx context.Context, changes []readmodels.Change) error {
-	var frames strings.Builder
-	for i := range changes {
-		change := changes[i]
-		if !l.o.list {
-			change = changes[len(changes)-1-i]
-		}
-		bounded, cancel := context.WithTimeout(ctx, l.server.options.RequestTimeout)
-		item, found, err := l.screen.Item(bounded, l.server.options.Reader, l.ask, change)
-		cancel()
-		if err != nil {
-			return err // the client resumes behind the last frame it got
-		}
-		if !found {
-			continue
-		}
-		resume := change.Resume
-		if !l.o.list {
-			resume = changes[len(changes)-1].Resume
-		}
-		frame, err := frameOf(resume, item)
-		if err != nil {
-			return err
-		}
-		if frames.WriteString(frame); !l.o.list {
-			break
-		}
-	}
-	if frames.Len() == 0 {
-		return nil
+	if len(items) == 0 && resume != "" {
+		frames.WriteString("id: " + resume + "\n\n")
 	}
 	return l.write(frames.String())
 }
@@ -234,14 +215,17 @@ func frameOf(id string, item any) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return "event: change\nid: " + id + "\ndata: " + strings.TrimSuffix(string(data), "\n") + "\n\n", nil
+	if id != "" {
+		id = "id: " + id + "\n"
+	}
+	return "event: change\n" + id + "data: " + strings.TrimSuffix(string(data), "\n") + "\n\n", nil
 }
 
 // write sends text, at once, within a deadline: a reader that does not take it is cut off.
 func (l *live) write(text string) error {
 	_ = l.control.SetWriteDeadline(time.Now().Add(frameTimeout))
-	if l.first {
-		l.first = false
+	if !l.begun {
+		l.begun = true
 		h := l.c.Response().Header()
 		h.Set(echo.HeaderContentType, "text/event-stream")
 		h.Set("Cache-Control", "no-store")

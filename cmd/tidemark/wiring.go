@@ -92,7 +92,7 @@ func (a *app) openAPI(listener net.Listener) error {
 		scheme = "https://"
 	}
 	options := httpapi.Options{
-		Commands: a.service, Screens: readmodels.Screens(), Reader: a.engine.Reader(), Feed: feed{a.engine.Reader()}, Models: a.engine.Operations(),
+		Commands: a.service, Screens: readmodels.Screens(), Reader: a.engine.Reader(), Models: a.engine.Operations(),
 		Groups: a.store, Following: a.following(),
 		Auth:      httpapi.Auth{JWKS: a.config.AuthJwks, HS256SecretFile: a.config.AuthHs256SecretFile, Issuer: a.config.AuthIssuer, Audience: a.config.AuthAudience},
 		RateLimit: limit, RequestTimeout: a.config.RequestTimeout, TrustedProxies: a.config.TrustedProxies, CORSOrigins: a.config.CorsOrigins,
