@@ -181,6 +181,8 @@ func (c *consumer) delivery(ctx context.Context, arrived *client.EventAppeared) 
 	}
 	raw := rawOf(event)
 	if arrived.Event.Link != nil {
+		ctx, cancel := context.WithTimeout(ctx, confirmTimeout)
+		defer cancel()
 		for again, err := range c.store.ReadStreamRaw(ctx, raw.Stream, raw.Revision) {
 			if err != nil {
 				return domain.Delivery{}, false, err

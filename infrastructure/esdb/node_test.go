@@ -97,7 +97,7 @@ func TestTheStoreOnTheEmbeddedNodeWithSmallPages(t *testing.T) {
 func TestTheStoreBehindDelays(t *testing.T) {
 	n := startNode(t)
 	store := open(t, n.address, Options{})
-	slow := storetest.NewFaulty(store, store, storetest.Faults{Seed: 1, Delay: 5 * time.Millisecond})
+	slow := storetest.NewFaulty(store, store, storetest.Faults{Seed: 1, Delay: 2 * time.Millisecond})
 	storetest.Run(t, func(*testing.T) storetest.Subject {
 		s := subject(store)
 		s.Store, s.Subscriptions = slow, slow

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -49,7 +50,18 @@ var impatient = Options{Patience: 200 * time.Millisecond, Backoff: 100 * time.Mi
 func TestTheStoreRecoversFromACutByItself(t *testing.T) {
 	t.Parallel()
 	p := startProxy(t, startNode(t).address)
-	store := open(t, p.address, impatient)
+	var connected, disconnected, failed atomic.Int64
+	options := impatient
+	options.Hooks = Hooks{
+		Connected:    func() { connected.Add(1) },
+		Disconnected: func(error) { disconnected.Add(1) },
+		Called: func(_ string, _ time.Duration, err error) {
+			if err != nil {
+				failed.Add(1)
+			}
+		},
+	}
+	store := open(t, p.address, options)
 	stream, after := "order-"+uuid.NewString(), newStream
 	for round := range 3 {
 		appended, err := store.Append(t.Context(), stream, after, claims(1))
@@ -78,6 +90,9 @@ func TestTheStoreRecoversFromACutByItself(t *testing.T) {
 	last, ok, err := store.ReadLast(t.Context(), stream)
 	if err != nil || !ok || last.Revision != 2 {
 		t.Errorf("after three outages: %+v, %v", last, err)
+	}
+	if connected.Load() != 4 || disconnected.Load() != 3 || failed.Load() == 0 {
+		t.Errorf("the hooks saw %d connections, %d losses, %d failed calls", connected.Load(), disconnected.Load(), failed.Load())
 	}
 }
 
