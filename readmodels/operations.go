@@ -134,7 +134,7 @@ func (o *Operations) judge(ctx context.Context, m *Model, record generations, la
 		shown.State, shown.Cause, shown.Command = StatePaused, "an operator paused it", "tidemark readmodels resume "+m.Name
 	case shown.Job != nil && shown.Job.Kind == "rebuild":
 		shown.State = StateRebuilding
-	case lag.Known && lag.Silent > stuck:
+	case lag.Known && lag.Silent > max(stuck, 3*probeEvery):
 		shown.State, shown.Cause = StateStalled, fmt.Sprintf("the event store has not answered for %s", lag.Silent.Round(time.Second))
 		shown.Command = "start the event store that TIDEMARK_EVENTSTORE names"
 	case idle && !record.ours(m):

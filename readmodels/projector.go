@@ -110,22 +110,26 @@ func (p *Projector) count(began time.Time, counts Counts) {
 	}
 }
 
-// sweep takes hints about streams into the model, as if their newest events had been delivered; it
-// gives how many could not be taken for now, and why.
+// sweep takes whatever the streams have into a generation, as if their newest events had been
+// delivered; it gives how many streams could not be taken for now, and why.
 func (e *Engine) sweep(ctx context.Context, g generation, streams []string, force bool) (left int, err error) {
 	hints := make([]hint, len(streams))
 	for i, s := range streams {
 		hints[i] = hint{stream: s, revision: toTheEnd, force: force}
 	}
+	return e.takeUp(ctx, g, hints)
+}
+
+// takeUp takes hints without a delivery behind them.
+func (e *Engine) takeUp(ctx context.Context, g generation, hints []hint) (left int, err error) {
 	var causes []error
 	for _, r := range e.project(ctx, g, hints, nil) {
-		if r.outcome == failed {
-			left++
+		if r.outcome != failed {
+			continue
+		}
+		if left++; left <= 3 {
 			causes = append(causes, r.err)
 		}
-	}
-	if len(causes) > 3 {
-		causes = causes[:3]
 	}
 	return left, errors.Join(causes...)
 }

@@ -75,7 +75,7 @@ func (o *Operations) work(ctx context.Context, m *Model, j *runningJob) (any, er
 	case "switch":
 		return o.switchOver(ctx, m, j)
 	case "rollback":
-		return o.rollback(ctx, m)
+		return o.rollback(ctx, m, j)
 	case "drop":
 		return o.edit(ctx, m, func(g *generations) error {
 			g.retire(g.Previous, o.now())
@@ -184,6 +184,7 @@ func (o *Operations) switchOver(ctx context.Context, m *Model, j *runningJob) (S
 	if _, err := o.fill(ctx, generation{m, built}, j); err != nil {
 		return Standing{}, err
 	}
+	defer rest(ctx, 2*o.engine.options.RegistryAge) // every process has noticed when the job ends
 	return o.edit(ctx, m, func(g *generations) error {
 		if g.Building != built || !g.Ready {
 			return domain.Refuse("not_ready", "Another operation has changed the generations.")
@@ -194,10 +195,26 @@ func (o *Operations) switchOver(ctx context.Context, m *Model, j *runningJob) (S
 	})
 }
 
-func (o *Operations) rollback(ctx context.Context, m *Model) (Standing, error) {
+// rollback does the same with the previous generation, which is kept up to date: a lost delivery aside,
+// there is nothing to bring up.
+func (o *Operations) rollback(ctx context.Context, m *Model, j *runningJob) (Standing, error) {
+	record, err := o.engine.registry.fresh(ctx, m)
+	if err != nil {
+		return Standing{}, err
+	}
+	previous := record.Previous
+	if previous == 0 {
+		return Standing{}, domain.Refuse("nothing_to_roll_back", "There is no previous generation.")
+	}
+	if record.fold(previous) == m.Version { // another fold's documents serve as they are
+		if _, err := o.fill(ctx, generation{m, previous}, j); err != nil {
+			return Standing{}, err
+		}
+	}
+	defer rest(ctx, 2*o.engine.options.RegistryAge)
 	return o.edit(ctx, m, func(g *generations) error {
-		if g.Previous == 0 {
-			return domain.Refuse("nothing_to_roll_back", "There is no previous generation.")
+		if g.Previous != previous {
+			return domain.Refuse("nothing_to_roll_back", "Another operation has changed the generations.")
 		}
 		g.Live, g.Previous = g.Previous, g.Live
 		return nil

@@ -135,18 +135,18 @@ func marksBetween(stream string, first, last int64, position uint64) []placed {
 func (f *follower) hint(ctx context.Context, m *Model, record generations) {
 	e := f.engine
 	now := time.Now()
-	var late []string
+	var late []hint
 	for stream, p := range e.lag.pendingOf(m.Name) {
 		if !p.blocked && now.Sub(p.seen) >= e.options.Grace && now.Sub(p.hinted) >= e.options.Grace {
-			late = append(late, stream)
+			late = append(late, hint{stream: stream, revision: p.head})
 		}
 	}
 	for chunk := range slices.Chunk(late, maxSwept) {
-		for _, stream := range chunk {
-			e.lag.amend(m.Name, stream, func(p *pendingStream) { p.hinted = now })
+		for _, h := range chunk {
+			e.lag.amend(m.Name, h.stream, func(p *pendingStream) { p.hinted = now })
 		}
 		for _, g := range record.written(m) {
-			if _, err := e.sweep(ctx, g, chunk, false); err != nil {
+			if _, err := e.takeUp(ctx, g, chunk); err != nil {
 				e.options.Logger.Warn("the sweep could not take up events", "readmodel", m.Name, "error", err)
 				return
 			}
