@@ -45,7 +45,8 @@ type Loaded[S any] struct {
 	snapshot   int64     // revision of the newest snapshot known, domain.NoStream if none is
 	snapshotAt time.Time // when that was taken
 	events     int       // how many events this load read
-	fresh      bool      // the stream was read to its end just now; else something may have come since
+	touched    time.Time // when this process read or wrote it, by the machine's clock
+	shared     bool      // somebody else wrote to the stream of late
 }
 
 // Exists tells whether the stream has any event.

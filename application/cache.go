@@ -2,6 +2,7 @@ package application
 
 import (
 	"math"
+	"time"
 
 	"github.com/maypok86/otter/v2"
 )
@@ -48,9 +49,16 @@ func cacheGet[S any](c *cache, stream string) (Loaded[S], bool) {
 		return Loaded[S]{}, false
 	}
 	loaded, ok := entry.loaded.(Loaded[S])
-	loaded.fresh, loaded.events = false, 0
+	loaded.events = 0
 	return loaded, ok
 }
+
+// hotFor is how long a cached state may be decided on without a look at the stream.
+const hotFor = time.Second
+
+// hot tells that deciding on the cached state at once is worth the risk of a conflict: this process has
+// just had it in hand and nobody else writes to the stream.
+func (l Loaded[S]) hot() bool { return !l.shared && time.Since(l.touched) < hotFor }
 
 // cachePut remembers loaded unless a newer state is there.
 func cachePut[S any](c *cache, aggregate *Aggregate[S], loaded Loaded[S]) {

@@ -302,3 +302,49 @@ func TestALostAnswerToAClaimIsNobodysProblem(t *testing.T) {
 		}
 	}
 }
+
+// One twin finds nothing to change, others undo what it saw, and before it can say so the other twin
+// finds something to change. Only one of the two may be the answer.
+func TestTwinsAgreeWhereOneFindsNothingToChange(t *testing.T) {
+	store := newScripted()
+	a, b, third := NewService(store, quick()), NewService(store, quick()), NewService(store, quick())
+	ctx, orderID, command := t.Context(), uuid.NewString(), keyed("reserve", "k", "4")
+	must := func(r Result[inventory.Stock], err error) Result[inventory.Stock] {
+		t.Helper()
+		if err != nil {
+			t.Error(err)
+		}
+		return r
+	}
+	must(third.ReceiveStock(ctx, Command{}, "A", 10, ""))
+
+	paused, goOn := make(chan struct{}), make(chan struct{})
+	var bs Result[inventory.Stock]
+	var twin sync.WaitGroup
+	pauseTwin := func(c call) error {
+		if c.name == "append" && domain.Category(c.stream) == "idempotency" {
+			store.before = nil
+			close(paused)
+			<-goOn
+		}
+		return nil
+	}
+	store.before = func(c call) error {
+		if c.name != "append" || c.stream != "inventory-A" {
+			return nil
+		}
+		store.before = nil
+		must(third.ReserveStock(ctx, Command{}, "A", orderID, 4))
+		store.before = pauseTwin
+		twin.Go(func() { bs = must(b.ReserveStock(ctx, command, "A", orderID, 4)) })
+		<-paused
+		must(third.ReleaseStock(ctx, Command{}, "A", orderID))
+		return nil // too late: the stream has moved on
+	}
+	as := must(a.ReserveStock(ctx, command, "A", orderID, 4))
+	close(goOn)
+	twin.Wait()
+	if as.Revision != bs.Revision || as.Replayed || !bs.Replayed {
+		t.Errorf("one twin answers revision %d (replayed %v), the other %d (%v)", as.Revision, as.Replayed, bs.Revision, bs.Replayed)
+	}
+}

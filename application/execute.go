@@ -47,11 +47,12 @@ type execution[S any] struct {
 	task    Task[S]
 	now     time.Time // of the command; events of all attempts carry it
 
-	entity string // id of the aggregate, as far as known
-	stream string
-	claim  claim
+	entity  string // id of the aggregate, as far as known
+	stream  string
+	claim   claim
+	claimID string // event id of the claim that was sent last
 
-	unread bool // the cached state turned out old: read on before deciding
+	unread bool // starting over: what was read before is old
 	landed bool // an append without answer turned out done: the caller has had no answer yet
 }
 
@@ -151,9 +152,6 @@ func (x *execution[S]) attempts(ctx context.Context) (Result[S], error) {
 		if err := pause(ctx, x.e.options.Backoff, attempt); err != nil {
 			return result, err
 		}
-		if err := x.recall(ctx); err != nil {
-			return result, err
-		}
 	}
 }
 
@@ -168,7 +166,7 @@ func (x *execution[S]) attempt(ctx context.Context) (Result[S], error) {
 	case x.command.DryRun:
 		return x.foresee(v), nil
 	}
-	if err := x.claimKey(ctx, v.current, len(v.events) == 0); err != nil {
+	if err := x.claimKey(ctx, v.current.Revision, len(v.events) == 0); err != nil {
 		return Result[S]{}, err
 	}
 	if len(v.events) == 0 {
@@ -189,7 +187,7 @@ type verdict[S any] struct {
 // events come of it, since their append then fails, nor to a repeat, since the past doesn't change;
 // everything else is only said of a state that was read to its end.
 func (x *execution[S]) settle(ctx context.Context) (verdict[S], error) {
-	if current, ok := cacheGet[S](x.e.cache, x.stream); ok && !x.unread && !x.command.DryRun {
+	if current, ok := cacheGet[S](x.e.cache, x.stream); ok && current.hot() && !x.unread && !x.command.DryRun {
 		v, err := x.consider(ctx, current)
 		if err == nil && (v.repeats || len(v.events) > 0) {
 			x.e.hooks.Loaded(x.task.Aggregate.Category, FromCache, 0)
@@ -203,6 +201,9 @@ func (x *execution[S]) settle(ctx context.Context) (verdict[S], error) {
 		}
 	}
 	current, err := Load(ctx, x.e, x.task.Aggregate, x.entity)
+	if err == nil && x.unread {
+		current, err = x.recallAfter(ctx, current)
+	}
 	if err != nil {
 		return verdict[S]{}, err
 	}
@@ -305,20 +306,19 @@ func (x *execution[S]) result(l Loaded[S]) Result[S] {
 func (x *execution[S]) propose(events []domain.Event) []domain.Proposed {
 	proposed := make([]domain.Proposed, len(events))
 	for i, event := range events {
-		proposed[i] = domain.Proposed{
-			ID: eventID(x.id, x.stream, i), Event: event,
-			Meta: domain.Meta{
-				CorrelationID: orDefault(x.command.CorrelationID, x.command.ID),
-				CausationID:   orDefault(x.command.CausationID, x.command.ID),
-				CommandID:     x.command.ID,
-				RequestHash:   x.command.RequestHash,
-				Actor:         x.command.Actor,
-				BatchIndex:    i, BatchSize: len(events),
-				At: x.now, TraceParent: x.command.TraceParent,
-			},
-		}
+		proposed[i] = domain.Proposed{ID: eventID(x.id, x.stream, i), Event: event, Meta: x.meta(i, len(events))}
 	}
 	return proposed
+}
+
+func (x *execution[S]) meta(index, size int) domain.Meta {
+	return domain.Meta{
+		CorrelationID: orDefault(x.command.CorrelationID, x.command.ID),
+		CausationID:   orDefault(x.command.CausationID, x.command.ID),
+		CommandID:     x.command.ID, RequestHash: x.command.RequestHash, Actor: x.command.Actor,
+		BatchIndex: index, BatchSize: size,
+		At: x.now, TraceParent: x.command.TraceParent,
+	}
 }
 
 func (x *execution[S]) fold(current Loaded[S], proposed []domain.Proposed) Loaded[S] {

@@ -20,13 +20,13 @@ func Load[S any](ctx context.Context, e *Executor, aggregate *Aggregate[S], id s
 		return Loaded[S]{}, err
 	}
 	e.hooks.Loaded(aggregate.Category, start, loaded.events)
-	loaded.fresh = true
 	return remember(e, aggregate, loaded), nil
 }
 
 // remember offers a state that is current for a snapshot and to the cache.
 func remember[S any](e *Executor, aggregate *Aggregate[S], loaded Loaded[S]) Loaded[S] {
 	loaded = offerSnapshot(e, aggregate, loaded)
+	loaded.touched = time.Now()
 	cachePut(e.cache, aggregate, loaded)
 	return loaded
 }
@@ -119,6 +119,7 @@ func readOn[S any](ctx context.Context, e *Executor, aggregate *Aggregate[S], fr
 	if err == nil && !sure {
 		err = errDoubt // the stream ends before
 	}
+	loaded.shared = !from.touched.IsZero() && loaded.events > 0
 	return loaded, err
 }
 
