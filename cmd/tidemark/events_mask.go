@@ -7,13 +7,14 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/tidemark-dev/tidemark/infrastructure/codec"
 )
 
 // personal are the fields of events and metadata that say something about a person.
 var personal = map[string]bool{
-	"customerId": true, "customer_id": true, "shippingAddress": true, "note": true, "reference": true, "reason": false,
+	"customerId": true, "customer_id": true, "shippingAddress": true, "note": true, "reference": true,
 	"trackingNumber": true, "actor": true,
 }
 
@@ -54,7 +55,7 @@ func (m *masker) walk(value any) any {
 	switch v := value.(type) {
 	case map[string]any:
 		for key, inner := range v {
-			if personal[key] && inner != nil && inner != "" {
+			if personal[key] && inner != nil && inner != "" && !isProcess(inner) {
 				v[key] = m.pseudonym(inner)
 			} else {
 				v[key] = m.walk(inner)
@@ -66,6 +67,12 @@ func (m *masker) walk(value any) any {
 		}
 	}
 	return value
+}
+
+// isProcess says whether an actor is one of the program's own processes, not a person.
+func isProcess(value any) bool {
+	text, ok := value.(string)
+	return ok && strings.HasPrefix(text, "process:")
 }
 
 func (m *masker) pseudonym(value any) string {
