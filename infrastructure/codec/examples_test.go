@@ -47,6 +47,6 @@ func todayOfFulfilment() []domain.Event {
 		fulfilment.LineReleased{SKU: "PEN"}, fulfilment.PaymentCredited{AccountID: "a-1", Amount: 400, Currency: "EUR"},
 		fulfilment.OrderCancelled{Reason: "expired"}, fulfilment.StepSkipped{Step: "pay"},
 		fulfilment.StepFailed{Step: "release", SKU: "PEN", Code: "event_store_unavailable", RetryAt: at},
-		fulfilment.Retried{}, fulfilment.Resolved{Step: "credit", SKU: "PEN", Reason: "paid by hand"}, fulfilment.Compensated{},
+		fulfilment.Retried{}, fulfilment.Resolved{Step: "credit", SKU: "PEN", Reason: "paid by hand"}, fulfilment.Compensated{Check: true}, fulfilment.Checked{},
 	}
 }
