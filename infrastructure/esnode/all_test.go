@@ -97,7 +97,9 @@ func TestLargeReadsComeInPages(t *testing.T) {
 
 // Section 4.5.
 func TestFiltersSelectByTheOriginalEvent(t *testing.T) {
-	spec := func(regex string, prefixes ...string) *filterSpec { return &filterSpec{Regex: regex, Prefixes: prefixes} }
+	spec := func(regex string, prefixes ...string) *filterSpec {
+		return &filterSpec{Regex: regex, Prefixes: prefixes}
+	}
 	byType := func(regex string, prefixes ...string) *filterSpec {
 		return &filterSpec{ByType: true, Regex: regex, Prefixes: prefixes}
 	}

@@ -73,7 +73,10 @@ func TestFaultsCarryTheirTrailers(t *testing.T) {
 	for name, want := range map[string]string{"plain": "plain", "new\nline\x7f": "new%0Aline%7F", "naïve 流": "naïve 流"} {
 		r.prepare("tombstoned", name)
 		for what, call := range map[string]func() (metadata.MD, error){
-			"append":       func() (metadata.MD, error) { _, md, err := r.rawAppend(appendOptions(name), proposedMessage()); return md, err },
+			"append": func() (metadata.MD, error) {
+				_, md, err := r.rawAppend(appendOptions(name), proposedMessage())
+				return md, err
+			},
 			"empty append": func() (metadata.MD, error) { _, md, err := r.rawAppend(appendOptions(name)); return md, err },
 			"read":         func() (metadata.MD, error) { _, md, err := r.rawRead(readOptions(name)); return md, err },
 			"subscribe":    func() (metadata.MD, error) { _, md, err := r.rawRead(readOptions(name, subscribing)); return md, err },

@@ -2,7 +2,10 @@ package esnode
 
 import (
 	"errors"
+	"fmt"
+	"google.golang.org/protobuf/encoding/protowire"
 	"io"
+	"testing"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/persistent"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
@@ -143,3 +146,32 @@ func first(md metadata.MD, key string) string {
 }
 
 func statusOf(err error) codes.Code { return status.Code(err) }
+
+// caughtUpFields writes the field that tells where a subscription caught up: "2:" a revision, or "3:" a
+// position. The time stamp has to be there as well.
+func caughtUpFields(t *testing.T, b []byte) (out string) {
+	t.Helper()
+	stamped := false
+	for len(b) > 0 {
+		field, kind, n := protowire.ConsumeTag(b)
+		b = b[n:]
+		n = protowire.ConsumeFieldValue(field, kind, b)
+		switch field {
+		case 1:
+			stamped = true
+		case 2:
+			v, _ := protowire.ConsumeVarint(b)
+			out = fmt.Sprintf("2:%d", v)
+		case 3:
+			inner, _ := protowire.ConsumeBytes(b)
+			_, _, skip := protowire.ConsumeTag(inner)
+			v, _ := protowire.ConsumeVarint(inner[skip:])
+			out = fmt.Sprintf("3:%d", v)
+		}
+		b = b[n:]
+	}
+	if !stamped {
+		t.Error("caught up without a time")
+	}
+	return out
+}

@@ -125,7 +125,7 @@ func (s *source) readStream(ctx context.Context, limit int) (found, error) {
 	} else {
 		s.live, s.position, s.changed = true, head, changed
 	}
-	return found{events: page.Events, end: page.End, history: true}, nil
+	return found{events: page.Events, examined: head, end: page.End, history: true}, nil
 }
 
 // readFeed is not ok when the feed has moved on past the source.
