@@ -72,12 +72,36 @@ func (r *Reader) explain(ctx context.Context, m *Model, document string, bound u
 }
 
 func (x *Explanation) add(path string, r domain.Recorded) {
-	causes := append(x.Fields[path], Cause{Stream: r.Stream, Revision: r.Revision, EventID: r.ID, Type: r.Type, At: Stamp(when(r)),
-		Actor: r.Meta.Actor, CommandID: r.Meta.CommandID, CorrelationID: r.Meta.CorrelationID})
+	causes := append(x.Fields[path], causeOf(r))
 	if len(causes) > maxCauses {
 		causes, x.Shortened = slices.Delete(causes, 0, 1), true
 	}
 	x.Fields[path] = causes
+}
+
+func causeOf(r domain.Recorded) Cause {
+	return Cause{Stream: r.Stream, Revision: r.Revision, EventID: r.ID, Type: r.Type, At: Stamp(when(r)),
+		Actor: r.Meta.Actor, CommandID: r.Meta.CommandID, CorrelationID: r.Meta.CorrelationID}
+}
+
+// explainedRow says that each field of a row comes from the row's event.
+func (r *Reader) explainedRow(ctx context.Context, row Document, item any) (any, error) {
+	stream, revision, _ := rowPlace(row.ID)
+	explanation := Explanation{Fields: map[string][]Cause{}}
+	for event, err := range r.engine.options.Streams.ReadStream(ctx, stream, revision) {
+		if err != nil && domain.KindOf(err) != domain.KindUndecodable {
+			return nil, err
+		}
+		fields, err := fieldsOf(row)
+		if err != nil {
+			return nil, err
+		}
+		for path := range fields {
+			explanation.Fields[path] = []Cause{causeOf(event)}
+		}
+		break
+	}
+	return withMember(item, "explain", explanation)
 }
 
 // shown is what the document's screen shows by now: paths of plain values → their JSON.

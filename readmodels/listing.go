@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
-
-	"github.com/tidemark-dev/tidemark/domain"
 )
 
 // listing is a list of documents, or of rows, of one read model.
@@ -81,7 +79,7 @@ func (l listing) items(ctx context.Context, r *Reader, m *Model, ask Ask, docume
 			return nil, err
 		}
 		if ask.Explain {
-			if item, err = r.explained(ctx, m, l.documentOf(m, d), ask, item); err != nil {
+			if item, err = l.explained(ctx, r, m, ask, d, item); err != nil {
 				return nil, err
 			}
 		}
@@ -90,13 +88,12 @@ func (l listing) items(ctx context.Context, r *Reader, m *Model, ask Ask, docume
 	return items, nil
 }
 
-// documentOf is the document behind an item.
-func (l listing) documentOf(m *Model, d Document) string {
-	if !l.rows {
-		return d.ID
+// explained adds to an item which events made it: a row is made by one.
+func (l listing) explained(ctx context.Context, r *Reader, m *Model, ask Ask, d Document, item any) (any, error) {
+	if l.rows {
+		return r.explainedRow(ctx, d, item)
 	}
-	stream, _, _ := rowPlace(d.ID)
-	return m.Document(stream)
+	return r.explained(ctx, m, d.ID, ask, item)
 }
 
 func (l listing) find(ctx context.Context, r *Reader, m *Model, find Find) ([]Document, error) {
@@ -194,6 +191,3 @@ func at(body map[string]any, path string) any {
 	}
 	return value
 }
-
-// refuseUnknown says not_found.
-func refuseUnknown(what, id string) error { return domain.NotFound(what, id) }

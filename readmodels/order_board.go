@@ -146,7 +146,7 @@ func boardItem(ctx context.Context, r *Reader, ask Ask, _ Change) (any, bool, er
 	return bodyOf(answerBoard(ctx, r, ask))
 }
 
-// Deadline is when an order will have stayed too long in its status.
+// Deadline is when an order will have stayed too long in its status, or without anything being done for it.
 type Deadline struct {
 	OrderID  string
 	Revision int64 // of the order when the board last heard of it
@@ -154,8 +154,9 @@ type Deadline struct {
 	At       time.Time
 }
 
-// Deadlines gives orders whose deadline is at or before t, by status and then longest overdue first, at
-// most limit (1–1000), and when the next one after t is due (zero if none is known). It reads the board
+// Deadlines gives orders whose deadline is at or before t, by status and then longest overdue first, behind
+// them those under way that nothing happened to for a while (an order may be both), together at most
+// limit (1–1000), and when the next one after t is due (zero if none is known). It reads the board
 // as it is, without waiting: an order that has moved on meanwhile is for the caller's command to notice.
 func (r *Reader) Deadlines(ctx context.Context, t time.Time, limit int) (due []Deadline, next time.Time, err error) {
 	g, err := r.live(ctx, orderBoard)

@@ -1,0 +1,213 @@
+package readmodels
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/tidemark-dev/tidemark/domain"
+	"github.com/tidemark-dev/tidemark/domain/inventory"
+	"github.com/tidemark-dev/tidemark/domain/order"
+)
+
+// pictures are the answers of screens at one time.
+func pictures(t *rapid.T, e *Engine, question Ask) map[string]string {
+	all := map[string]string{}
+	params := map[string]string{"id": orderID(0), "sku": sku(0), "orderId": orderID(0)}
+	for _, operation := range []string{"getOrder", "getStock", "getProduct", "getFulfilment", "listOrders", "listStock", "listSales", "listAudit", "getBoard", "listProducts", "getOrderHistory"} {
+		asked := question
+		asked.Params, asked.Limit = params, 200
+		answer, err := screenOf(t, operation).Answer(t.Context(), e.Reader(), asked)
+		if err != nil && domain.KindOf(err) != domain.KindNotFound {
+			t.Fatalf("%s: %v", operation, err)
+		}
+		text, _ := json.Marshal([]any{answer.Body, answer.Items})
+		all[operation] = string(text)
+	}
+	return all
+}
+
+// Time travel equals a recording taken at the time.
+func TestThePastIsAsItWas(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := newScript()
+		live := s.side(newMemory())
+		drawHistory(t, s, 30)
+		deliver(t, live, s.deliveries())
+		then, recorded := s.Now(), pictures(t, live, Ask{})
+		drawHistory(t, s, 30)
+		deliver(t, live, s.deliveries())
+		asked := pictures(t, live, Ask{AsOf: then})
+		if diff := cmp.Diff(recorded, asked); diff != "" {
+			t.Fatalf("(-recorded +asked)\n%s", diff)
+		}
+	})
+}
+
+func TestRevisionsOfTheirOwn(t *testing.T) {
+	s := newScript()
+	shop(s)
+	e := s.side(newMemory())
+	deliver(t, e, s.deliveries())
+	for revision, want := range []string{"created", "confirmed", "prepared"} {
+		at := int64(revision)
+		answer := answerTo(t, e, "getOrder", Ask{Params: map[string]string{"id": orderID(1)}, Revision: &at})
+		if got := answer.Body.(Order); got.Status != want || got.Revision != at || (got.Fulfilment != nil) != (revision == 2) {
+			t.Errorf("revision %d: %+v", revision, got)
+		}
+	}
+	beyond := int64(3)
+	if _, err := answerOrder(t.Context(), e.Reader(), Ask{Params: map[string]string{"id": orderID(1)}, Revision: &beyond}); domain.KindOf(err) != domain.KindNotFound {
+		t.Errorf("a revision that isn't there: %v", err)
+	}
+	if _, err := answerOrder(t.Context(), e.Reader(), Ask{Params: map[string]string{"id": orderID(1)}, AsOf: scriptStart}); domain.KindOf(err) != domain.KindNotFound {
+		t.Errorf("before it was: %v", err)
+	}
+}
+
+func TestThePastHasItsPrice(t *testing.T) {
+	s := newScript()
+	e := s.side(newMemory(), func(o *Options) { o.AsOfEvents = 5 })
+	for range 6 {
+		s.append("inventory-A", inventory.Received{Quantity: 1})
+	}
+	_, err := stockList.answer(t.Context(), e.Reader(), Ask{AsOf: s.Now()})
+	if domain.KindOf(err) != domain.KindInvalid || domain.CodeOf(err) != "as_of_too_expensive" {
+		t.Errorf("a list: %v", err)
+	}
+	if _, err := answerStock(t.Context(), e.Reader(), Ask{Params: map[string]string{"sku": "A"}, AsOf: s.Now()}); err != nil {
+		t.Errorf("one document: %v", err)
+	}
+}
+
+// The events that an explanation names for a field, folded alone, show what the field shows.
+func TestExplanationsAreTrue(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := newScript()
+		drawHistory(t, s, 40)
+		e := s.side(newMemory())
+		for _, id := range []string{orderID(0), orderID(1)} {
+			x, err := e.Reader().Explain(t.Context(), "customer-orders", id)
+			if domain.KindOf(err) == domain.KindNotFound && err != nil {
+				continue
+			} else if err != nil {
+				t.Fatal(err)
+			}
+			answer, err := answerOrder(t.Context(), e.Reader(), Ask{Params: map[string]string{"id": id}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			shown := answer.Body.(Order)
+			for field, want := range map[string]string{"status": shown.Status, "total": fmt.Sprint(shown.Total), "totalItems": fmt.Sprint(shown.TotalItems)} {
+				var o order.Order
+				byID := map[string]domain.Recorded{}
+				for _, r := range s.events() {
+					byID[r.ID] = r
+				}
+				for _, cause := range x.Fields[field] {
+					o = o.Apply(byID[cause.EventID])
+				}
+				got := map[string]string{"status": string(o.Status), "total": fmt.Sprint(o.Total), "totalItems": fmt.Sprint(o.TotalItems)}[field]
+				if len(x.Fields[field]) == 0 || got != want {
+					t.Fatalf("%s of %s is %s, explained by %d events that give %s", field, id, want, len(x.Fields[field]), got)
+				}
+			}
+		}
+	})
+}
+
+func TestExplainIsPartOfTheAnswer(t *testing.T) {
+	s := newScript()
+	shop(s)
+	e := s.side(newMemory())
+	deliver(t, e, s.deliveries())
+	for _, operation := range []string{"getOrder", "getStock", "listOrders", "listStock", "listAudit", "listStockMovements"} {
+		answer := answerTo(t, e, operation, Ask{Params: map[string]string{"id": orderID(1), "sku": "A"}, Explain: true})
+		shown := answer.Body
+		if answer.List {
+			shown = answer.Items[0]
+		}
+		var body struct {
+			Explain Explanation `json:"explain"`
+		}
+		if err := json.Unmarshal(must(json.Marshal(shown)), &body); err != nil || len(body.Explain.Fields) == 0 {
+			t.Errorf("%s: %s (%v)", operation, must(json.Marshal(shown)), err)
+		}
+	}
+	answer := answerTo(t, e, "getStock", Ask{Params: map[string]string{"sku": "A"}, Explain: true})
+	var body struct {
+		Explain Explanation `json:"explain"`
+	}
+	if err := json.Unmarshal(must(json.Marshal(answer.Body)), &body); err != nil {
+		t.Fatal(err)
+	}
+	if causes := body.Explain.Fields["reserved"]; len(causes) != 1+1 || causes[1].Type != "InventoryReserved" || causes[1].Actor != "tester" || causes[1].CommandID == "" {
+		t.Errorf("%+v", causes)
+	}
+}
+
+// unreachable is a read store that can't be reached while it is so.
+type unreachable struct {
+	*memory
+	is bool
+}
+
+func (u *unreachable) fault() error {
+	if !u.is {
+		return nil
+	}
+	return &domain.Error{Kind: domain.KindUnavailable, Code: "read_store_unavailable", Message: "It can't be reached."}
+}
+
+func (u *unreachable) Ensure(ctx context.Context, c Collection) error {
+	return errors.Join(u.fault(), u.memory.Ensure(ctx, c))
+}
+
+func (u *unreachable) Load(ctx context.Context, collection string, ids []string) ([]Document, error) {
+	if err := u.fault(); err != nil {
+		return nil, err
+	}
+	return u.memory.Load(ctx, collection, ids)
+}
+
+func (u *unreachable) Find(ctx context.Context, collection string, find Find) ([]Document, error) {
+	if err := u.fault(); err != nil {
+		return nil, err
+	}
+	return u.memory.Find(ctx, collection, find)
+}
+
+func TestEntityReadsSurviveTheReadStore(t *testing.T) {
+	s := newScript()
+	shop(s)
+	store := newMemory()
+	down := &unreachable{memory: store, is: true}
+	e := s.side(down)
+	for operation, params := range map[string]map[string]string{
+		"getOrder": {"id": orderID(1)}, "getStock": {"sku": "A"}, "getProduct": {"sku": "A"}, "getAccount": {"id": accountID(0)}, "getFulfilment": {"orderId": orderID(1)}, "getOrderHistory": {"id": orderID(1)},
+	} {
+		if answer, err := screenOf(t, operation).Answer(t.Context(), e.Reader(), Ask{Params: params, After: Tidemark{{"order-" + orderID(1), 2}}}); err != nil || answer.Body == nil && len(answer.Items) == 0 {
+			t.Errorf("%s: %v", operation, err)
+		}
+	}
+	if _, err := orderList.answer(t.Context(), e.Reader(), Ask{}); domain.KindOf(err) != domain.KindUnavailable || domain.CodeOf(err) != "read_store_unavailable" {
+		t.Errorf("a list: %v", err)
+	}
+	for _, m := range e.Models() {
+		for _, err := range e.Projector(m.Name).Handle(t.Context(), s.deliveries()[:1]) {
+			if !transient(err) {
+				t.Errorf("%s: a delivery has to come again, not %v", m.Name, err)
+			}
+		}
+	}
+	down.is = false
+	s.fail(errors.New("gone"))
+	if _, err := answerOrder(t.Context(), e.Reader(), Ask{Params: map[string]string{"id": orderID(1)}}); domain.KindOf(err) != domain.KindUnavailable {
+		t.Errorf("with neither store: %v", err)
+	}
+}
