@@ -46,7 +46,7 @@ type Loaded[S any] struct {
 	snapshotAt time.Time // when that was taken
 	events     int       // how many events this load read
 	touched    time.Time // when this process read or wrote it, by the machine's clock
-	shared     bool      // somebody else wrote to the stream of late
+	foreign    time.Time // when it last found somebody else's events in the stream, likewise
 }
 
 // Exists tells whether the stream has any event.

@@ -73,7 +73,7 @@ func (x *execution[S]) findOut(ctx context.Context, tip domain.Tip, proposed []d
 		case err == nil:
 			return domain.Appended{}, errAgain{revision: &next.Revision}
 		}
-		if pause(ctx, 5*time.Millisecond, attempt) != nil {
+		if pause(ctx, min(time.Duration(attempt)*5*time.Millisecond, 50*time.Millisecond)) != nil {
 			return domain.Appended{}, &domain.Error{
 				Kind: domain.KindUnknown, Code: "outcome_unknown", Err: err,
 				Message: "The event store did not say whether the command was carried out. Send it again with the same Idempotency-Key.",

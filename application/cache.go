@@ -56,9 +56,16 @@ func cacheGet[S any](c *cache, stream string) (Loaded[S], bool) {
 // hotFor is how long a cached state may be decided on without a look at the stream.
 const hotFor = time.Second
 
+// contendedFor is how long a process takes a stream for one that others write, too.
+const contendedFor = 2 * time.Second
+
 // hot tells that deciding on the cached state at once is worth the risk of a conflict: this process has
 // just had it in hand and nobody else writes to the stream.
-func (l Loaded[S]) hot() bool { return !l.shared && time.Since(l.touched) < hotFor }
+func (l Loaded[S]) hot() bool { return !l.contended() && time.Since(l.touched) < hotFor }
+
+func (l Loaded[S]) contended() bool {
+	return !l.foreign.IsZero() && time.Since(l.foreign) < contendedFor
+}
 
 // cachePut remembers loaded unless a newer state is there.
 func cachePut[S any](c *cache, aggregate *Aggregate[S], loaded Loaded[S]) {

@@ -130,6 +130,11 @@ func (x *execution[S]) inTurn(ctx context.Context, stream string, do func(contex
 }
 
 // attempts starts over until the command is settled.
+//
+// On a stream that several processes write, each command pauses a little before it reads, at random, and
+// the less the more often it has lost. The other way round, with losers that wait ever longer, a process
+// that has just won would go on winning and the others would starve. It can't become a storm: of each
+// process only one command at a time is through to the stream.
 func (x *execution[S]) attempts(ctx context.Context) (Result[S], error) {
 	revision := domain.NoStream
 	for attempt := 1; ; attempt++ {
@@ -149,7 +154,7 @@ func (x *execution[S]) attempts(ctx context.Context) (Result[S], error) {
 				Message: "Others kept changing the " + x.task.Aggregate.Noun + " at the same time.",
 			}
 		}
-		if err := pause(ctx, x.e.options.Backoff, attempt); err != nil {
+		if err := pause(ctx, x.e.options.Backoff/time.Duration(attempt+1)); err != nil {
 			return result, err
 		}
 	}
@@ -187,16 +192,16 @@ type verdict[S any] struct {
 // events come of it, since their append then fails, nor to a repeat, since the past doesn't change;
 // everything else is only said of a state that was read to its end.
 func (x *execution[S]) settle(ctx context.Context) (verdict[S], error) {
-	if current, ok := cacheGet[S](x.e.cache, x.stream); ok && current.hot() && !x.unread && !x.command.DryRun {
-		v, err := x.consider(ctx, current)
-		if err == nil && (v.repeats || len(v.events) > 0) {
-			x.e.hooks.Loaded(x.task.Aggregate.Category, FromCache, 0)
-			return v, nil
-		}
-		switch domain.KindOf(err) {
-		case domain.KindInternal, domain.KindUnavailable, domain.KindUnknown, domain.KindUndecodable:
-			if err != nil {
+	if current, ok := cacheGet[S](x.e.cache, x.stream); ok && !x.unread && !x.command.DryRun {
+		if current.hot() {
+			v, err := x.consider(ctx, current)
+			if err == nil && (v.repeats || len(v.events) > 0) || failed(err) {
+				x.e.hooks.Loaded(x.task.Aggregate.Category, FromCache, 0)
 				return v, err
+			}
+		} else if current.contended() {
+			if err := pause(ctx, x.e.options.Backoff); err != nil {
+				return verdict[S]{}, err
 			}
 		}
 	}
@@ -208,6 +213,15 @@ func (x *execution[S]) settle(ctx context.Context) (verdict[S], error) {
 		return verdict[S]{}, err
 	}
 	return x.consider(ctx, current)
+}
+
+// failed tells an error that a newer state would not change.
+func failed(err error) bool {
+	switch domain.KindOf(err) {
+	case domain.KindInternal, domain.KindUnavailable, domain.KindUnknown, domain.KindUndecodable:
+		return err != nil
+	}
+	return false
 }
 
 func (x *execution[S]) consider(ctx context.Context, current Loaded[S]) (verdict[S], error) {

@@ -18,7 +18,7 @@ type Options struct {
 	CacheBytes    int64 // what hot aggregates may hold in memory; 64 MiB; negative: no cache
 
 	Attempts  int           // how often a command starts over before revision_conflict; 32
-	Backoff   time.Duration // longest first pause before starting over, doubled each time; 1 ms
+	Backoff   time.Duration // longest pause before a command on a stream that other processes write, too; 2 ms
 	Waiting   int           // how many commands may wait for the same stream; 1024
 	StoreWait time.Duration // how long the store may stay silent before it counts as unreachable; 1500 ms
 
@@ -93,7 +93,7 @@ func (o Options) filled() Options {
 	o.SnapshotEvery = orDefault(o.SnapshotEvery, 100)
 	o.CacheBytes = orDefault(o.CacheBytes, 64<<20)
 	o.Attempts = orDefault(o.Attempts, 32)
-	o.Backoff = orDefault(o.Backoff, time.Millisecond)
+	o.Backoff = orDefault(o.Backoff, 2*time.Millisecond)
 	o.Waiting = orDefault(o.Waiting, 1024)
 	o.StoreWait = orDefault(o.StoreWait, 1500*time.Millisecond)
 	return o
@@ -139,11 +139,9 @@ type machineClock struct{}
 
 func (machineClock) Now() time.Time { return time.Now() }
 
-// pause waits a random time of at most base doubled attempt-1 times, 10 ms at the most. The randomness
-// spreads the replicas that ran into each other.
-func pause(ctx context.Context, base time.Duration, attempt int) error {
-	longest := min(base<<min(attempt-1, 10), 10*time.Millisecond)
-	timer := time.NewTimer(rand.N(longest) + 1)
+// pause waits a random time of at most longest. The randomness spreads replicas that ran into each other.
+func pause(ctx context.Context, longest time.Duration) error {
+	timer := time.NewTimer(rand.N(longest + 1))
 	defer timer.Stop()
 	select {
 	case <-timer.C:

@@ -119,7 +119,9 @@ func readOn[S any](ctx context.Context, e *Executor, aggregate *Aggregate[S], fr
 	if err == nil && !sure {
 		err = errDoubt // the stream ends before
 	}
-	loaded.shared = !from.touched.IsZero() && loaded.events > 0
+	if loaded.events > 0 && !from.touched.IsZero() {
+		loaded.foreign = time.Now()
+	}
 	return loaded, err
 }
 

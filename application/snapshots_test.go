@@ -145,10 +145,9 @@ func plain[S any](l Loaded[S]) any {
 func TestALargeStateFitsIntoASnapshot(t *testing.T) {
 	loaded := Accounts.empty("x")
 	for i := range 10_000 {
-		loaded = loaded.with(Accounts, domain.Recorded{
-			Event: account.Withdrawn{Amount: 1, Currency: "EUR", OrderID: uuid.NewString()}, Revision: int64(i),
-			Meta: domain.Meta{CommandID: uuid.NewString()},
-		})
+		command := uuid.NewString()
+		loaded.State.Payments = append(loaded.State.Payments, account.Payment{OrderID: command, Amount: 1})
+		loaded.Revision, loaded.commands = int64(i), loaded.commands.with(command, int64(i))
 	}
 	snapshot, err := takeSnapshot(Accounts, loaded)
 	if err != nil {

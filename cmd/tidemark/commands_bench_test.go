@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/tidemark-dev/tidemark/application"
+	"github.com/tidemark-dev/tidemark/domain"
+	"github.com/tidemark-dev/tidemark/domain/account"
+)
+
+// BenchmarkCommands is commands a second, each writer on a stream of its own or all on one, without a key
+// and with one. ns/op is the time between two commands, not how long one takes.
+func BenchmarkCommands(b *testing.B) {
+	for _, keys := range []bool{false, true} {
+		for _, writers := range []int{1, 8, 64} {
+			b.Run(fmt.Sprintf("keyed=%v/own/writers=%d", keys, writers), func(b *testing.B) { benchmarkCommands(b, writers, writers, 1, keys) })
+		}
+		b.Run(fmt.Sprintf("keyed=%v/hot/writers=64", keys), func(b *testing.B) { benchmarkCommands(b, 64, 1, 1, keys) })
+		b.Run(fmt.Sprintf("keyed=%v/hot/writers=64/replicas=2", keys), func(b *testing.B) { benchmarkCommands(b, 64, 1, 2, keys) })
+	}
+}
+
+func benchmarkCommands(b *testing.B, writers, streams, replicas int, keys bool) {
+	node := startCommandNode(b)
+	var conflicts atomic.Int64
+	options := application.Options{Hooks: application.Hooks{Conflict: func(string, string, int) { conflicts.Add(1) }}}
+	services := make([]*application.Service, replicas)
+	for i := range services {
+		services[i] = replica(b, node.connect(b), options)
+	}
+	ids := make([]string, streams)
+	for i := range ids {
+		made, err := services[0].OpenAccount(b.Context(), application.Command{}, application.OpenAccount{CustomerID: "c1", Currency: "EUR"})
+		if err != nil {
+			b.Fatal(err)
+		}
+		ids[i] = made.ID
+	}
+	var next atomic.Int64
+	var slowest atomic.Int64
+	var all sync.WaitGroup
+	b.ResetTimer()
+	for w := range writers {
+		all.Go(func() {
+			for {
+				n := next.Add(1)
+				if n > int64(b.N) {
+					return
+				}
+				command := application.Command{Operation: "deposit", RequestHash: "x", Actor: "bench"}
+				if keys {
+					command.ID, command.Keyed = application.CommandID("bench", fmt.Sprint(n)), true
+				}
+				begun := time.Now()
+				if _, err := services[w%replicas].Deposit(context.Background(), command, ids[w%streams], 1, "EUR", ""); err != nil {
+					b.Error(err)
+					return
+				}
+				took := int64(time.Since(begun))
+				for was := slowest.Load(); took > was && !slowest.CompareAndSwap(was, took); was = slowest.Load() {
+				}
+			}
+		})
+	}
+	all.Wait()
+	b.StopTimer()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "commands/s")
+	b.ReportMetric(float64(slowest.Load())/1e6, "slowest-ms")
+	b.ReportMetric(float64(conflicts.Load())/float64(b.N), "conflicts/op")
+}
+
+// BenchmarkLoad is how long it takes to load a stream of so many events: from its snapshot, from the
+// first event, and in a process that has it in memory.
+func BenchmarkLoad(b *testing.B) {
+	node := startCommandNode(b)
+	for _, length := range []int{10, 100_000} {
+		id := longAccount(b, node, length)
+		for _, way := range []struct {
+			name    string
+			options application.Options
+		}{
+			{"snapshot", application.Options{CacheBytes: -1}},
+			{"cache", application.Options{}},
+			{"first", application.Options{CacheBytes: -1, SnapshotEvery: -1}},
+		} {
+			b.Run(fmt.Sprintf("events=%d/%s", length, way.name), func(b *testing.B) {
+				service := application.NewService(node.connect(b), way.options)
+				for b.Loop() {
+					loaded, err := application.Load(b.Context(), service.Executor, application.Accounts, id)
+					if err != nil || loaded.Revision != int64(length-1) {
+						b.Fatal(loaded.Revision, err)
+					}
+				}
+			})
+		}
+	}
+}
+
+// longAccount makes an account of so many events, with its snapshot.
+func longAccount(b *testing.B, node *commandNode, length int) string {
+	b.Helper()
+	taken := make(chan error, 10_000)
+	service := replica(b, node.connect(b), application.Options{Hooks: application.Hooks{
+		SnapshotTaken: func(_ string, err error) { taken <- err },
+	}})
+	made, err := service.OpenAccount(b.Context(), application.Command{}, application.OpenAccount{CustomerID: "c1", Currency: "EUR"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for at := 1; at < length; {
+		batch := make([]domain.Event, min(500, length-at))
+		for i := range batch {
+			batch[i] = account.Deposited{Amount: 1, Currency: "EUR"}
+		}
+		result, err := application.Execute(b.Context(), service.Executor, application.Command{}, application.Task[account.Account]{
+			Aggregate: application.Accounts, ID: made.ID,
+			Decide: func(context.Context, application.Loaded[account.Account]) ([]domain.Event, error) { return batch, nil },
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+		at = int(result.Revision) + 1
+		if at/100 > (at-len(batch))/100 {
+			if err := <-taken; err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	return made.ID
+}
