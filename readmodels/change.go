@@ -3,6 +3,7 @@ package readmodels
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 
 	"github.com/tidemark-dev/tidemark/domain"
@@ -191,12 +192,24 @@ func (w *Watch) resume(ctx context.Context, token string) {
 	}
 	missed, err := w.missedSince(ctx, position, seen)
 	if err == nil {
-		err = w.queueApplied(ctx, missed)
+		missed, err = w.applied(ctx, missed)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err != nil {
 		w.queue, w.reset = nil, true
+		return
+	}
+	heard := w.queue // since the watch began; behind what was missed
+	w.queue, w.known, w.sent = nil, seen, nil
+	for _, m := range marks {
+		w.noteSent(placed{m, 0})
+	}
+	for _, p := range missed {
+		w.add(w.model.Document(p.Stream), p)
+	}
+	for _, c := range heard {
+		w.add(c.Document, placed{Mark{c.Stream, c.Revision}, 0})
 	}
 }
 
@@ -226,27 +239,25 @@ func (w *Watch) missedSince(ctx context.Context, position uint64, seen map[strin
 	return missed, err
 }
 
-func (w *Watch) queueApplied(ctx context.Context, missed []placed) error {
-	for len(missed) > 0 {
-		chunk := missed[:min(len(missed), MaxMarks)]
-		missed = missed[len(chunk):]
+// applied are those of the events that the live documents have; the others will be heard of.
+func (w *Watch) applied(ctx context.Context, missed []placed) ([]placed, error) {
+	var have []placed
+	for chunk := range slices.Chunk(missed, MaxMarks) {
 		marks := make(Tidemark, len(chunk))
 		for i, p := range chunk {
 			marks[i] = p.Mark
 		}
 		lacking, err := w.reader.lacking(ctx, w.model, marks)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		w.mu.Lock()
 		for _, p := range chunk {
 			if !lacking[p.Mark] {
-				w.add(w.model.Document(p.Stream), p)
+				have = append(have, p)
 			}
 		}
-		w.mu.Unlock()
 	}
-	return nil
+	return have, nil
 }
 
 // lacking are those of the marks that the live documents don't have.

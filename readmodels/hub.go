@@ -34,8 +34,17 @@ func newHub() *hub {
 
 // publish wakes those who wait for the document. It never blocks.
 func (h *hub) publish(c committed) {
+	h.publishIf(func() (committed, bool) { return c, true })
+}
+
+// publishIf does so if there is something to tell, decided while nothing else can be told.
+func (h *hub) publishIf(decide func() (committed, bool)) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	c, ok := decide()
+	if !ok {
+		return
+	}
 	for wake := range h.waiting[docPlace{c.model, c.document}] {
 		select {
 		case wake <- struct{}{}:

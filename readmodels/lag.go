@@ -252,6 +252,16 @@ func (b *lagBoard) appliedUpTo(model string) (position uint64, ok bool) {
 	return position, true
 }
 
+// pendingOne is what is pending of one stream.
+func (b *lagBoard) pendingOne(model, stream string) (p pendingStream, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if found := b.models[model].pending[stream]; found != nil {
+		return *found, true
+	}
+	return p, false
+}
+
 // amend edits what is pending of one stream, if it still is.
 func (b *lagBoard) amend(model, stream string, edit func(p *pendingStream)) {
 	b.mu.Lock()

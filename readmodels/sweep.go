@@ -111,8 +111,12 @@ func (f *follower) checkSome(ctx context.Context, g generation, streams []string
 		p := pending[stream]
 		if at, ok := reached[stream]; ok && at >= p.first {
 			// Another process applied it: those who wait or watch here have not heard of it.
-			e.hub.publish(committed{model: g.model.Name, generation: g.number, document: g.model.Document(stream),
-				sources: reached, events: marksBetween(stream, p.first, min(at, p.head), position)})
+			e.hub.publishIf(func() (committed, bool) {
+				c := committed{model: g.model.Name, generation: g.number, document: g.model.Document(stream), sources: reached}
+				now, still := e.lag.pendingOne(g.model.Name, stream)
+				c.events = marksBetween(stream, now.first, min(at, now.head), position)
+				return c, still && len(c.events) > 0
+			})
 			continue
 		}
 		failedAt, stuck := known[stream]
