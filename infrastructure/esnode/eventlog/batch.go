@@ -159,12 +159,13 @@ func (l *ledger) append(stream string, expected int64, events []Proposed) (Appen
 	if len(events) == 0 {
 		return Appended{Revision: h.last, Position: max(l.position, 1)}, nil
 	}
-	first := h.last + 1
+	first, before := h.last+1, len(l.written)
 	h, err = l.write(stream, h, events)
 	if err != nil {
 		return Appended{}, err
 	}
-	done := Appended{Revision: h.last, Position: l.position}
+	newest := l.written[before+len(events)-1] // metadata may have had consequences behind it
+	done := Appended{Revision: newest.Revision, Position: newest.Position}
 	if h.softDeleted() {
 		raw := withTruncateBefore(h.meta.Raw, first)
 		return done, l.describe(stream, raw)

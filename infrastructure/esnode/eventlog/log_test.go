@@ -1,0 +1,346 @@
+package eventlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/tidemark-dev/tidemark/infrastructure/sqlite"
+)
+
+func openLog(t *testing.T, options Options) *Log {
+	t.Helper()
+	log, err := Open(filepath.Join(t.TempDir(), "events.db"), options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := log.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return log
+}
+
+func one(name string) []Proposed { return []Proposed{{ID: id(name), Type: "t"}} }
+
+func TestConcurrentWritersTakeTurns(t *testing.T) {
+	log := openLog(t, Options{Relaxed: true, TailEvents: 20})
+	ctx := context.Background()
+	const writers, each = 8, 40
+	var group sync.WaitGroup
+	for w := range writers {
+		group.Go(func() {
+			for i := range each {
+				for done := false; !done; {
+					last, err := log.LastRevision(ctx, "order-1")
+					if err == nil {
+						_, err = log.Append(ctx, "order-1", last, one(fmt.Sprintf("%d.%d", w, i)))
+					}
+					var wrong *WrongVersion
+					if err != nil && !errors.As(err, &wrong) {
+						t.Errorf("append: %v", err)
+						return
+					}
+					done = err == nil
+				}
+			}
+		})
+	}
+	group.Wait()
+	page, err := log.ReadStream(ctx, StreamQuery{Stream: "order-1", Limit: 1000})
+	if err != nil || len(page.Events) != writers*each {
+		t.Fatalf("%d events, %v; want %d", len(page.Events), err, writers*each)
+	}
+	seen := map[[16]byte]bool{}
+	for i, r := range page.Events {
+		if r.Event.Revision != int64(i) || seen[r.Event.ID] {
+			t.Fatalf("event %d has revision %d, seen before: %v", i, r.Event.Revision, seen[r.Event.ID])
+		}
+		seen[r.Event.ID] = true
+	}
+	stats := log.Stats()
+	if stats.Appends != writers*each || stats.Events != writers*each || stats.Streams != 1 || stats.Commits > stats.Appends {
+		t.Errorf("stats: %+v", stats)
+	}
+}
+
+// TestFollowerMissesNothing follows the log and a stream by Changed while others write, with a tail so
+// short that it has to go back to the file.
+func TestFollowerMissesNothing(t *testing.T) {
+	log := openLog(t, Options{Relaxed: true, TailEvents: 5})
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	const writers, each = 4, 150
+	var group sync.WaitGroup
+	for w := range writers {
+		group.Go(func() {
+			for i := range each {
+				if _, err := log.Append(ctx, fmt.Sprintf("order-%d", w), int64(i)-1, one(fmt.Sprintf("%d.%d", w, i))); err != nil {
+					t.Errorf("append: %v", err)
+					return
+				}
+			}
+		})
+	}
+	group.Go(func() {
+		from, n := int64(0), 0
+		for n < writers*each {
+			changed := log.Changed()
+			page, err := log.ReadAll(ctx, AllQuery{From: from, Limit: 7})
+			if err != nil {
+				t.Errorf("follow the log: %v", err)
+				return
+			}
+			for _, r := range page.Events {
+				if n++; r.Event.Position != int64(n) {
+					t.Errorf("event %d is at %d", n, r.Event.Position)
+					return
+				}
+			}
+			if from = page.Next; page.End && n < writers*each && !waitFor(ctx, changed) {
+				t.Errorf("saw %d events of the log", n)
+				return
+			}
+		}
+	})
+	group.Go(func() {
+		for next := int64(0); next < each; {
+			changed := log.Changed()
+			page, err := log.ReadStream(ctx, StreamQuery{Stream: "order-2", From: next, Limit: 3})
+			if err != nil && !errors.Is(err, ErrNotFound) {
+				t.Errorf("follow a stream: %v", err)
+				return
+			}
+			for _, r := range page.Events {
+				if r.Event.Revision != next {
+					t.Errorf("revision %d; want %d", r.Event.Revision, next)
+					return
+				}
+				next++
+			}
+			if (err != nil || page.End) && next < each && !waitFor(ctx, changed) {
+				t.Errorf("saw %d events of the stream", next)
+				return
+			}
+		}
+	})
+	group.Wait()
+}
+
+func waitFor(ctx context.Context, changed <-chan struct{}) bool {
+	select {
+	case <-changed:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// TestNewestEventsNeedNoFile reads near the head, and missing and idle streams, from memory alone.
+func TestNewestEventsNeedNoFile(t *testing.T) {
+	log := openLog(t, Options{Relaxed: true})
+	ctx := context.Background()
+	for i := range 10 {
+		if _, err := log.Append(ctx, "order-1", int64(i)-1, one(fmt.Sprint(i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := log.Stats().FileReads
+	for from := range int64(12) {
+		if _, err := log.ReadStream(ctx, StreamQuery{Stream: "order-1", From: from}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := log.ReadAll(ctx, AllQuery{From: from + 1}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := log.StreamState(ctx, "order-1"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := log.Stats().FileReads - before; n != 0 {
+		t.Errorf("%d reads went to the file", n)
+	}
+}
+
+// eventually waits until a condition holds, for at most ten seconds.
+func eventually(t *testing.T, holds func() bool) {
+	t.Helper()
+	deadline := time.After(10 * time.Second)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatal("it never came to hold")
+		}
+	}
+}
+
+// hold makes the writer busy until the returned function is called.
+func hold(t *testing.T, log *Log) (release func()) {
+	t.Helper()
+	entered, leave := make(chan struct{}), make(chan struct{})
+	var group sync.WaitGroup
+	group.Go(func() {
+		if err := log.do(context.Background(), 0, func(*ledger) error { close(entered); <-leave; return nil }); err != nil {
+			t.Error(err)
+		}
+	})
+	<-entered
+	return func() { close(leave); group.Wait() }
+}
+
+func TestCancelledWhileQueuedIsNotWritten(t *testing.T) {
+	log := openLog(t, Options{Relaxed: true})
+	release := hold(t, log)
+	ctx, cancel := context.WithCancel(context.Background())
+	answered := make(chan error)
+	go func() {
+		_, err := log.Append(ctx, "order-1", Any, one("a"))
+		answered <- err
+	}()
+	eventually(t, func() bool { return len(log.queue) == 1 })
+	cancel()
+	if err := <-answered; !errors.Is(err, context.Canceled) {
+		t.Errorf("answered %v", err)
+	}
+	release()
+	if _, err := log.Append(context.Background(), "order-1", NoStream, one("b")); err != nil {
+		t.Errorf("the cancelled append was written: %v", err)
+	}
+}
+
+func TestCloseRefusesWhatIsQueued(t *testing.T) {
+	log := openLog(t, Options{Relaxed: true})
+	ctx := context.Background()
+	release := hold(t, log)
+	answers := make(chan error)
+	for i := range 5 {
+		go func() {
+			_, err := log.Append(ctx, fmt.Sprintf("order-%d", i), Any, one("a"))
+			answers <- err
+		}()
+	}
+	eventually(t, func() bool { return len(log.queue) == 5 })
+	closed := make(chan error)
+	go func() { closed <- log.Close() }()
+	<-log.closing
+	release()
+	for range 5 {
+		if err := <-answers; !errors.Is(err, ErrClosed) {
+			t.Errorf("answered %v", err)
+		}
+	}
+	if err := <-closed; err != nil {
+		t.Error(err)
+	}
+	if _, err := log.Append(ctx, "order-1", Any, one("a")); !errors.Is(err, ErrClosed) {
+		t.Errorf("append after close: %v", err)
+	}
+	if _, err := log.ReadStream(ctx, StreamQuery{Stream: "order-1"}); !errors.Is(err, ErrClosed) {
+		t.Errorf("read after close: %v", err)
+	}
+	if _, err := log.ReadAll(ctx, AllQuery{}); !errors.Is(err, ErrClosed) {
+		t.Errorf("read all after close: %v", err)
+	}
+	if err := log.Check(ctx); !errors.Is(err, ErrClosed) {
+		t.Errorf("check after close: %v", err)
+	}
+}
+
+func TestGroupCommitJudgesInOrder(t *testing.T) {
+	log := openLog(t, Options{})
+	ctx := context.Background()
+	release := hold(t, log)
+	answers := make([]error, 3)
+	var group sync.WaitGroup
+	for i := range answers {
+		group.Go(func() { _, answers[i] = log.Append(ctx, "order-1", NoStream, one(fmt.Sprint(i))) })
+	}
+	eventually(t, func() bool { return len(log.queue) == len(answers) })
+	commits := log.Stats().Commits
+	release()
+	group.Wait()
+	refusals := 0
+	for _, err := range answers {
+		var wrong *WrongVersion
+		if errors.As(err, &wrong) && wrong.Current == 0 {
+			refusals++
+		} else if err != nil {
+			t.Error(err)
+		}
+	}
+	if n := log.Stats().Commits - commits; refusals != 2 || n != 1 {
+		t.Errorf("%d refusals in %d commits; want 2 in 1", refusals, n)
+	}
+}
+
+func TestBackupIsALog(t *testing.T) {
+	log := openLog(t, Options{Relaxed: true, Projections: []string{ByCategory}})
+	ctx := context.Background()
+	benchFill(t, log, 2000)
+	path := filepath.Join(t.TempDir(), "copy.db")
+	if err := log.Backup(ctx, path); err != nil {
+		t.Fatal(err)
+	}
+	restored, err := Open(path, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer restored.Close()
+	if err := restored.Check(ctx); err != nil {
+		t.Error(err)
+	}
+	if got, want := len(allOf(t, restored)), len(allOf(t, log)); got != want {
+		t.Errorf("%d events in the copy, %d in the log", got, want)
+	}
+}
+
+func TestForeignFilesAreRefused(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "events.db")
+	if err := os.WriteFile(path, make([]byte, 500), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Open(path, Options{})
+	var foreign *sqlite.ForeignError
+	if !errors.As(err, &foreign) {
+		t.Errorf("opened with %v", err)
+	}
+	if _, err := Open(filepath.Join(t.TempDir(), "x.db"), Options{Projections: []string{"$nothing"}}); !errors.Is(err, ErrNoProjection) {
+		t.Errorf("opened with %v", err)
+	}
+}
+
+func TestCheckFindsHoles(t *testing.T) {
+	for name, damage := range map[string]string{
+		"hole":     `DELETE FROM events WHERE revision = 1`,
+		"category": `UPDATE events SET category = 77`,
+		"order":    `UPDATE events SET position = 1000 - position`,
+		"stream":   `DELETE FROM streams`,
+		"id":       `UPDATE events SET id = X'00'`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			log := openLog(t, Options{Relaxed: true})
+			ctx := context.Background()
+			if _, err := log.Append(ctx, "order-1", Any, []Proposed{{ID: id("a"), Type: "t"}, {ID: id("b"), Type: "t"}, {ID: id("c"), Type: "t"}}); err != nil {
+				t.Fatal(err)
+			}
+			if err := log.Check(ctx); err != nil {
+				t.Fatal(err)
+			}
+			if err := log.do(ctx, 0, func(w *ledger) error { w.dirty = true; return w.exec(damage) }); err != nil {
+				t.Fatal(err)
+			}
+			if err := log.Check(ctx); err == nil {
+				t.Error("the damage went unnoticed")
+			}
+		})
+	}
+}
