@@ -78,7 +78,7 @@ func benchmarkCommands(b *testing.B, writers, streams, replicas int, keys bool) 
 // first event, and in a process that has it in memory.
 func BenchmarkLoad(b *testing.B) {
 	node := startCommandNode(b)
-	for _, length := range []int{10, 100_000} {
+	for _, length := range []int{10, 100_000, 100_050} { // at a snapshot, and half way to the next
 		id := longAccount(b, node, length)
 		for _, way := range []struct {
 			name    string
@@ -101,7 +101,7 @@ func BenchmarkLoad(b *testing.B) {
 	}
 }
 
-// longAccount makes an account of so many events, with its snapshot.
+// longAccount makes an account of so many events, with its snapshot; the newest come of single commands.
 func longAccount(b *testing.B, node *commandNode, length int) string {
 	b.Helper()
 	taken := make(chan error, 10_000)
@@ -113,7 +113,7 @@ func longAccount(b *testing.B, node *commandNode, length int) string {
 		b.Fatal(err)
 	}
 	for at := 1; at < length; {
-		batch := make([]domain.Event, min(500, length-at))
+		batch := make([]domain.Event, max(1, min(500, length-at-application.CommandsRemembered)))
 		for i := range batch {
 			batch[i] = account.Deposited{Amount: 1, Currency: "EUR"}
 		}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -131,7 +132,13 @@ func loadConfig(flags *pflag.FlagSet) (Config, error) {
 		}
 		target.Field(s.index).Set(one.Elem().Field(0))
 	}
-	problems = append(problems, config.check()...)
+	for _, problem := range config.check() {
+		name, _, _ := strings.Cut(problem.Error(), "=")
+		reported := slices.ContainsFunc(problems, func(p error) bool { return strings.HasPrefix(p.Error(), name+"=") })
+		if !reported { // what could not be read has its zero value, which may be wrong as well
+			problems = append(problems, problem)
+		}
+	}
 	return config, errors.Join(problems...)
 }
 

@@ -21,7 +21,7 @@ type modelRow struct {
 	Blocked         int64   `json:"blocked"`
 	UpdatedAt       string  `json:"updatedAt"`
 	Cause           string  `json:"cause"`
-	Remedy          string  `json:"remedy"`
+	Command         string  `json:"command"`
 }
 
 func readmodelsCommand(p *program) *cobra.Command {
@@ -65,7 +65,7 @@ func printModels(p *program, body []byte) error {
 		rows = append(rows, []string{m.Name, strconv.FormatInt(m.Generation, 10), m.State, strconv.FormatInt(m.LagEvents, 10), seconds(m.LagSeconds),
 			fmt.Sprintf("%.0f/s", m.EventsPerSecond), strconv.FormatInt(m.Blocked, 10), m.UpdatedAt})
 		if m.Cause != "" {
-			notes = append(notes, fmt.Sprintf("%s: %s. %s", m.Name, m.Cause, m.Remedy))
+			notes = append(notes, fmt.Sprintf("%s: %s. %s", m.Name, m.Cause, m.Command))
 		}
 	}
 	if err := table(p.out, []string{"name", "generation", "state", "lag", "behind", "rate", "blocked", "updated"}, rows); err != nil {

@@ -164,10 +164,12 @@ func (a *app) reachStores(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, reachWithin)
 	defer cancel()
 	if err := a.store.Ping(ctx); err != nil {
-		return fmt.Errorf("TIDEMARK_EVENTSTORE=%s does not answer: %w", redact(a.config.Eventstore), err)
+		a.log.Debug("the event store does not answer", "error", err)
+		return fmt.Errorf("TIDEMARK_EVENTSTORE=%s does not answer", redact(a.config.Eventstore))
 	}
 	if err := a.documents.Ping(ctx); err != nil {
-		return fmt.Errorf("TIDEMARK_DOCUMENTS=%s does not answer: %w", redact(a.config.Documents), err)
+		a.log.Debug("the read store does not answer", "error", err)
+		return fmt.Errorf("TIDEMARK_DOCUMENTS=%s does not answer", redact(a.config.Documents))
 	}
 	return nil
 }

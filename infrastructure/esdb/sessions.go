@@ -158,7 +158,9 @@ func (s *sessions) retire(failed *session, cause error) {
 	s.mu.Unlock()
 	s.store.launch(func() { s.dispose(failed) })
 	if lost {
-		s.log.Warn("lost the connection to the event store", "error", cause)
+		if !errors.Is(cause, errClosed) { // closing is no loss
+			s.log.Warn("lost the connection to the event store", "error", cause)
+		}
 		if hook := s.store.hooks.Disconnected; hook != nil {
 			hook(cause)
 		}
