@@ -59,13 +59,14 @@ type market struct {
 	accounts []string
 	skus     []string
 	placed   []string
+	late     int // reservations and payments that came too late and were undone
 }
 
 func newMarket(t *testing.T, seed uint64, orders int) *market {
 	m := &market{t: t, store: newScripted(), orders: orders, random: rand.New(rand.NewPCG(seed, 2)), index: newDeadlineIndex()}
 	m.broker = &broker{m: m, wake: make(chan struct{}, 1)}
 	m.people = NewService(tapped{m.store, m}, m.options())
-	for i := range max(5, orders/100) {
+	for i := range max(5, orders/15) {
 		m.skus = append(m.skus, fmt.Sprintf("SKU-%d", i))
 	}
 	return m
@@ -95,11 +96,11 @@ func (m *market) run() {
 	ctx, cancel := context.WithCancel(m.t.Context())
 	var background, customers sync.WaitGroup
 	m.open(ctx)
-	for range 4 {
-		background.Go(func() { m.work(ctx) })
+	for _, held := range []int{1, 1, 1, 30} {
+		background.Go(func() { m.work(ctx, held) })
 	}
 	timers := NewTimers(m.index, func(ctx context.Context, id string) error {
-		return m.manager().Advance(ctx, id)
+		return m.manager(1).Advance(ctx, id)
 	}, MachineAlarms{}, TimersOptions{})
 	background.Go(func() { _ = timers.Run(ctx) })
 	open, closed := context.WithCancel(ctx)
@@ -179,19 +180,28 @@ func (m *market) shop(ctx context.Context) {
 	}
 }
 
-// manager is a process manager whose store fails now and then.
-func (m *market) manager() *Fulfilment {
-	return NewFulfilment(NewService(faulty{tapped{m.store, m}, m}, m.options()), FulfilmentOptions{Limits: m.index.limits})
+// manager is a process manager whose store fails now and then, and holds it up that often.
+func (m *market) manager(held int) *Fulfilment {
+	return NewFulfilment(NewService(faulty{tapped{m.store, m}, m, held}, m.options()), FulfilmentOptions{
+		Limits: m.index.limits,
+		Late: func(_, _ string, err error) {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			if err == nil {
+				m.late++
+			}
+		},
+	})
 }
 
 // work takes deliveries; now and then the worker dies in the middle and another takes its place.
-func (m *market) work(ctx context.Context) {
+func (m *market) work(ctx context.Context, held int) {
 	for ctx.Err() == nil {
 		life, die := context.WithCancel(ctx)
 		if m.chance(50) {
 			life, die = context.WithTimeout(ctx, time.Duration(1+m.pick(int(time.Minute))))
 		}
-		worker := m.manager()
+		worker := m.manager(held)
 		for life.Err() == nil {
 			batch := m.broker.take(1 + m.pick(20))
 			if len(batch) == 0 {
@@ -258,7 +268,7 @@ func (m *market) audit() {
 		}
 	}
 	m.balanceUp(s, b, paid, reserved)
-	m.t.Logf("%d orders ended %v", len(m.placed), ends)
+	m.t.Logf("%d orders ended %v; %d late commands were undone", len(m.placed), ends, m.late)
 }
 
 // balanceUp compares sums over all accounts and SKUs.
@@ -304,16 +314,18 @@ func (s tapped) Append(ctx context.Context, stream string, after domain.Tip, eve
 	return appended, err
 }
 
-// faulty takes its time and fails now and then, before or after it has done what was asked.
+// faulty takes its time and fails now and then, before or after it has done what was asked, and holds up
+// some of what it is asked for so long that others have carried on.
 type faulty struct {
 	EventStore
-	m *market
+	m    *market
+	held int // per cent
 }
 
 func (f faulty) Append(ctx context.Context, stream string, after domain.Tip, events []domain.Proposed) (domain.Appended, error) {
 	f.m.pass(ctx, 5*time.Millisecond)
-	if f.m.chance(1) { // held up for long; its caller has given up when it gets through
-		f.m.pass(context.Background(), 3*time.Second)
+	if f.m.chance(f.held) { // held up for long; its caller has given up when it gets through
+		f.m.pass(context.Background(), 10*time.Second)
 		ctx = context.WithoutCancel(ctx)
 	}
 	if f.m.chance(2) {
