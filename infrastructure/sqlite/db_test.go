@@ -224,3 +224,44 @@ func TestClosedDatabaseRefuses(t *testing.T) {
 		t.Errorf("check: %v", err)
 	}
 }
+
+// TestNewerVersionInTheLogIsRefused: a crash can leave the new version in the write-ahead log alone, where
+// the header of the file doesn't show it.
+func TestNewerVersionInTheLogIsRefused(t *testing.T) {
+	older := testOptions
+	older.Migrations = older.Migrations[:1]
+	path := filepath.Join(t.TempDir(), "x.db")
+	first, err := Open(path, older)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	open(t, path) // migrates, and nothing folds the log into the file yet
+	crashed := filepath.Join(t.TempDir(), "x.db")
+	before := map[string]string{}
+	for _, suffix := range []string{"", "-wal"} {
+		raw, err := os.ReadFile(path + suffix)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before[suffix] = string(raw)
+		if err := os.WriteFile(crashed+suffix, raw, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := inspect(crashed, older); err != nil {
+		t.Fatalf("the header shows the version already: %v", err)
+	}
+	_, err = Open(crashed, older)
+	var newer *NewerError
+	if !errors.As(err, &newer) || newer.Found != 2 || newer.Known != 1 {
+		t.Errorf("opened with %v", err)
+	}
+	for suffix, want := range before {
+		if raw, err := os.ReadFile(crashed + suffix); err != nil || string(raw) != want {
+			t.Errorf("x.db%s changed (%v)", suffix, err)
+		}
+	}
+}

@@ -45,6 +45,7 @@ type ledger struct {
 	removed bool     // events were removed
 
 	projections []*projection
+	chunk       int // events of history that one commit handles
 }
 
 type recentKey struct {

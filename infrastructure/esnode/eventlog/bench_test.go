@@ -3,6 +3,7 @@ package eventlog
 import (
 	"context"
 	"encoding/binary"
+	"flag"
 	"fmt"
 	"path/filepath"
 	"sync"
@@ -11,6 +12,8 @@ import (
 
 	"github.com/tidemark-dev/tidemark/infrastructure/sqlite"
 )
+
+var benchEvents = flag.Int("events", 100_000, "how many events BenchmarkOpen opens")
 
 // The events of the benchmarks are as large as those of the service: 300 bytes of data, 41 of metadata.
 var (
@@ -220,7 +223,7 @@ func BenchmarkTail(b *testing.B) {
 	}
 }
 
-// BenchmarkOpen opens and closes a log of 100,000 events; the time must not depend on their number.
+// BenchmarkOpen opens and closes a log of -events events; the time must not depend on their number.
 func BenchmarkOpen(b *testing.B) {
 	path := filepath.Join(b.TempDir(), "events.db")
 	for i := range b.N + 1 {
@@ -229,7 +232,7 @@ func BenchmarkOpen(b *testing.B) {
 			b.Fatal(err)
 		}
 		if i == 0 {
-			benchFill(b, log, 100_000)
+			benchFill(b, log, *benchEvents)
 			b.ResetTimer()
 		}
 		if err := log.Close(); err != nil {

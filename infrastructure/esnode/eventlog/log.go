@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/tidemark-dev/tidemark/infrastructure/sqlite"
 )
 
@@ -30,12 +32,17 @@ type Options struct {
 	// Queue bounds the requests waiting for the writer; more wait outside, as long as their contexts
 	// last. Default 1024.
 	Queue int
+	// QueueBytes bounds the data and metadata waiting for the writer; more wait outside. Default 64 MiB.
+	QueueBytes int
 	// Batch bounds the requests of one commit. Default 500.
 	Batch int
 	// TailEvents and TailBytes bound the newest events held in memory. Defaults 8192 and 16 MiB.
 	TailEvents, TailBytes int
 	// Projections are enabled when the file is created; an existing file keeps what it has.
 	Projections []string
+	// CatchUp bounds the events of history that a projection which is behind handles in one commit.
+	// Default 500.
+	CatchUp int
 	// Now is the clock. Default time.Now.
 	Now func() time.Time
 	// NewID makes ids for the log's own events. Default random UUIDs.
@@ -54,7 +61,9 @@ func (o Options) withDefaults() Options {
 		}
 	}
 	fill(&o.Queue, 1024)
+	fill(&o.QueueBytes, 64<<20)
 	fill(&o.Batch, 500)
+	fill(&o.CatchUp, 500)
 	fill(&o.TailEvents, 8192)
 	fill(&o.TailBytes, 16<<20)
 	if o.Now == nil {
@@ -75,7 +84,8 @@ type Log struct {
 	ledger  *ledger // the writer's
 
 	queue   chan *request
-	work    chan struct{} // a token: a projection has history to catch up with
+	budget  *semaphore.Weighted // of bytes queued
+	work    chan struct{}       // a token: a projection has history to catch up with
 	closing chan struct{}
 	stopped chan struct{}
 	close   sync.Once
@@ -109,7 +119,7 @@ func Open(path string, options Options) (*Log, error) {
 		return nil, fmt.Errorf("open the event log: %w", err)
 	}
 	l := &Log{options: options, db: db, names: newCache[int64, string](cachedNames),
-		queue: make(chan *request, options.Queue), work: make(chan struct{}, 1),
+		queue: make(chan *request, options.Queue), budget: semaphore.NewWeighted(int64(options.QueueBytes)), work: make(chan struct{}, 1),
 		closing: make(chan struct{}), stopped: make(chan struct{}), failed: make(chan struct{})}
 	if err := l.load(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the event log: %w", err), db.Close())
@@ -121,7 +131,7 @@ func Open(path string, options Options) (*Log, error) {
 // load reads the little that must be known before the first append.
 func (l *Log) load() error {
 	w := &ledger{rows: rows{conn: l.db.Writer()}, heads: newCache[string, head](cachedHeads),
-		categories: newCache[string, int64](1024), ids: map[recentKey]identity{},
+		categories: newCache[string, int64](1024), ids: map[recentKey]identity{}, chunk: l.options.CatchUp,
 		now: func() int64 { return l.options.Now().UnixNano() / 100 }, newID: l.options.NewID}
 	if err := w.loadNewest(); err != nil {
 		return err

@@ -88,49 +88,55 @@ func TestFollowerMissesNothing(t *testing.T) {
 			}
 		})
 	}
-	group.Go(func() {
-		from, n := int64(0), 0
-		for n < writers*each {
-			changed := log.Changed()
-			page, err := log.ReadAll(ctx, AllQuery{From: from, Limit: 7})
-			if err != nil {
-				t.Errorf("follow the log: %v", err)
-				return
-			}
-			for _, r := range page.Events {
-				if n++; r.Event.Position != int64(n) {
-					t.Errorf("event %d is at %d", n, r.Event.Position)
-					return
-				}
-			}
-			if from = page.Next; page.End && n < writers*each && !waitFor(ctx, changed) {
-				t.Errorf("saw %d events of the log", n)
-				return
-			}
-		}
-	})
-	group.Go(func() {
-		for next := int64(0); next < each; {
-			changed := log.Changed()
-			page, err := log.ReadStream(ctx, StreamQuery{Stream: "order-2", From: next, Limit: 3})
-			if err != nil && !errors.Is(err, ErrNotFound) {
-				t.Errorf("follow a stream: %v", err)
-				return
-			}
-			for _, r := range page.Events {
-				if r.Event.Revision != next {
-					t.Errorf("revision %d; want %d", r.Event.Revision, next)
-					return
-				}
-				next++
-			}
-			if (err != nil || page.End) && next < each && !waitFor(ctx, changed) {
-				t.Errorf("saw %d events of the stream", next)
-				return
-			}
-		}
-	})
+	group.Go(func() { followLog(ctx, t, log, writers*each) })
+	group.Go(func() { followStream(ctx, t, log, each) })
 	group.Wait()
+}
+
+// followLog reads the log by small pages until it saw n events.
+func followLog(ctx context.Context, t *testing.T, log *Log, n int) {
+	from, seen := int64(0), 0
+	for seen < n {
+		changed := log.Changed()
+		page, err := log.ReadAll(ctx, AllQuery{From: from, Limit: 7})
+		if err != nil {
+			t.Errorf("follow the log: %v", err)
+			return
+		}
+		for _, r := range page.Events {
+			if seen++; r.Event.Position != int64(seen) {
+				t.Errorf("event %d is at %d", seen, r.Event.Position)
+				return
+			}
+		}
+		if from = page.Next; page.End && seen < n && !waitFor(ctx, changed) {
+			t.Errorf("saw %d events of the log", seen)
+			return
+		}
+	}
+}
+
+// followStream reads a stream by small pages until it saw n events.
+func followStream(ctx context.Context, t *testing.T, log *Log, n int64) {
+	for next := int64(0); next < n; {
+		changed := log.Changed()
+		page, err := log.ReadStream(ctx, StreamQuery{Stream: "order-2", From: next, Limit: 3})
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			t.Errorf("follow a stream: %v", err)
+			return
+		}
+		for _, r := range page.Events {
+			if r.Event.Revision != next {
+				t.Errorf("revision %d; want %d", r.Event.Revision, next)
+				return
+			}
+			next++
+		}
+		if (err != nil || page.End) && next < n && !waitFor(ctx, changed) {
+			t.Errorf("saw %d events of the stream", next)
+			return
+		}
+	}
 }
 
 func waitFor(ctx context.Context, changed <-chan struct{}) bool {

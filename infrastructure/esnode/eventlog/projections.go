@@ -104,8 +104,7 @@ func (l *ledger) project() error {
 const (
 	// derivedMetadata lets everybody read a derived stream.
 	derivedMetadata = `{"$acl":{"$r":"$all","$mr":"$all"}}`
-	// catchUpEvents and catchUpStreams bound what one commit does for a projection that is behind.
-	catchUpEvents  = 500
+	// catchUpStreams bounds the streams that one commit of a reset hides.
 	catchUpStreams = 200
 )
 
@@ -168,7 +167,7 @@ func (l *ledger) replay(p *projection) error {
 			history = append(history, e)
 		}
 		return bytes < pageBytes
-	}, p.Position, catchUpEvents)
+	}, p.Position, l.chunk)
 	if err != nil {
 		return err
 	}
@@ -182,7 +181,7 @@ func (l *ledger) replay(p *projection) error {
 		}
 	}
 	p.Position = position
-	if n < catchUpEvents && bytes < pageBytes {
+	if n < l.chunk && bytes < pageBytes {
 		p.Position, p.Live = l.position, true
 	}
 	return l.save(p)

@@ -18,11 +18,11 @@ import (
 // closed and opened again in between.
 func TestRandomHistories(t *testing.T) {
 	dir := t.TempDir()
-	n := 0
+	n, disk := 0, quickDisk(t)
 	rapid.Check(t, func(rt *rapid.T) {
 		n++
 		h := &random{rt: rt, ctx: context.Background(), model: &model{now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), known: map[string]map[string]Event{}},
-			path: filepath.Join(dir, fmt.Sprintf("%d.db", n)), options: Options{Relaxed: true, TailEvents: rapid.SampledFrom([]int{1, 3, 1000}).Draw(rt, "tail")}}
+			path: filepath.Join(dir, fmt.Sprintf("%d.db", n)), options: Options{VFS: disk, TailEvents: rapid.SampledFrom([]int{1, 3, 1000}).Draw(rt, "tail")}}
 		h.options.Now = func() time.Time { return h.model.now }
 		h.open()
 		defer func() { h.must(h.log.Close()) }()

@@ -34,7 +34,7 @@ func runScript(t *testing.T, file string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := newMachine(t, Options{})
+	m := newMachine(t, Options{VFS: quickDisk(t)})
 	var out strings.Builder
 	for i, block := range strings.Split(strings.TrimSpace(string(text)), "\n\n") {
 		if i > 0 {

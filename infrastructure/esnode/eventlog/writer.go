@@ -39,6 +39,11 @@ func (l *Log) do(ctx context.Context, size int, f func(*ledger) error) error {
 	if err := l.Err(); err != nil {
 		return err
 	}
+	weight := int64(min(size, l.options.QueueBytes))
+	if err := l.budget.Acquire(ctx, weight); err != nil {
+		return err
+	}
+	defer l.budget.Release(weight)
 	r := &request{ctx: ctx, size: size, do: f, done: make(chan struct{})}
 	select {
 	case l.queue <- r:
