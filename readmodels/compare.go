@@ -288,31 +288,54 @@ func (c *comparer) differ(id string, fields map[string]Difference) {
 	}
 }
 
-// rows compares rows. A row that only one side has differs only if the other's document is already
-// past its event.
+// rows compares rows. A row that only one side has differs only if the other's document is past its
+// event, and still has no such row when it is read after that.
 func (c *comparer) rows(ctx context.Context, pairs []pair) error {
 	for _, p := range pairs {
-		if p.live != nil && p.expected != nil {
+		if p.live == nil || p.expected == nil {
+			past, err := c.isPast(ctx, p)
+			if err != nil {
+				return err
+			}
+			if !past {
+				continue
+			}
+			if p, err = c.reread(ctx, p); err != nil {
+				return err
+			}
+		}
+		switch {
+		case p.live == nil:
+			c.differ(p.id, map[string]Difference{"": {Live: null, Expected: p.expected.Body}})
+		case p.expected == nil:
+			c.differ(p.id, map[string]Difference{"": {Live: p.live.Body, Expected: null}})
+		default:
 			fields, err := differences(Document{Body: p.live.Body}, Document{Body: p.expected.Body})
 			if err != nil {
 				return err
 			}
 			c.differ(p.id, fields)
-			continue
-		}
-		past, err := c.isPast(ctx, p)
-		if err != nil {
-			return err
-		}
-		switch {
-		case !past:
-		case p.live == nil:
-			c.differ(p.id, map[string]Difference{"": {Live: null, Expected: p.expected.Body}})
-		default:
-			c.differ(p.id, map[string]Difference{"": {Live: p.live.Body, Expected: null}})
 		}
 	}
 	return nil
+}
+
+// reread looks again for the row that was missing when its page was read.
+func (c *comparer) reread(ctx context.Context, p pair) (pair, error) {
+	g := c.live
+	if p.expected == nil {
+		g = c.expected
+	}
+	found, err := c.engine.options.Documents.Load(ctx, g.rows(), []string{p.id})
+	if err != nil || len(found) == 0 {
+		return p, err
+	}
+	if p.live == nil {
+		p.live = &found[0]
+	} else {
+		p.expected = &found[0]
+	}
+	return p, nil
 }
 
 // isPast says whether the side without the row has applied its event.

@@ -38,7 +38,7 @@ type ReadModel struct {
 	ETASeconds      *int64  `json:"etaSeconds,omitempty"`
 	Blocked         int64   `json:"blocked"` // streams
 	UpdatedAt       string  `json:"updatedAt"`
-	CatchingUp      bool    `json:"catchingUp,omitempty"` // history is still being read: the lag is at least this
+	CatchingUp      bool    `json:"catchingUp,omitempty"` // the log has not been read to its end here: the lag is at least this
 	FoldVersion     int     `json:"foldVersion"`
 	Previous        int     `json:"previousGeneration,omitempty"` // for a rollback
 	Building        int     `json:"buildingGeneration,omitempty"`
@@ -85,7 +85,7 @@ func (o *Operations) show(ctx context.Context, m *Model) (ReadModel, error) {
 	}
 	lag := o.engine.lag.now(m.Name)
 	shown := ReadModel{Name: m.Name, Title: m.Title, Generation: record.Live, State: StateLive, LagEvents: lag.Events,
-		LagSeconds: math.Round(lag.Age.Seconds()*1000) / 1000, EventsPerSecond: lag.Rate, CatchingUp: lag.Known && !lag.Live,
+		LagSeconds: math.Round(lag.Age.Seconds()*1000) / 1000, EventsPerSecond: lag.Rate, CatchingUp: !lag.Live,
 		FoldVersion: record.fold(record.Live), Previous: record.Previous, Building: record.Building, Ready: record.Ready,
 		UpdatedAt: Stamp(o.engine.options.Clock.Now())}
 	if !lag.Progress.IsZero() {
