@@ -11,20 +11,19 @@ import (
 // maxCallers bounds how many callers are told apart; beyond it those idle longest are forgotten.
 const maxCallers = 20_000
 
-// limiter gives each caller a bucket of its own.
+// limiter gives each caller a bucket of its own. It remembers callers in two generations: those of now,
+// and those of before, who move over when they come again. That forgets the idle without ever looking
+// through all of them, so a flood of made-up callers costs nothing either.
 type limiter struct {
 	limit rate.Limit
 	burst int
 	now   func() time.Time
+	turn  time.Duration // how long a generation lasts: an idle bucket is full again by then
 
 	mu      sync.Mutex
-	callers map[string]*caller
-	swept   time.Time
-}
-
-type caller struct {
-	bucket *rate.Limiter
-	seen   time.Time
+	current map[string]*rate.Limiter
+	before  map[string]*rate.Limiter
+	turned  time.Time
 }
 
 // newLimiter makes a limiter; nil, which lets everything pass, for a negative limit.
@@ -32,7 +31,8 @@ func newLimiter(perSecond float64, burst int, now func() time.Time) *limiter {
 	if perSecond < 0 {
 		return nil
 	}
-	return &limiter{limit: rate.Limit(perSecond), burst: burst, now: now, callers: map[string]*caller{}}
+	full := time.Duration(float64(burst) / perSecond * float64(time.Second))
+	return &limiter{limit: rate.Limit(perSecond), burst: burst, now: now, turn: max(full, time.Minute), current: map[string]*rate.Limiter{}}
 }
 
 // take takes one request from the caller's bucket; retryAfter is in whole seconds when it is empty.
@@ -43,35 +43,23 @@ func (l *limiter) take(key string) (retryAfter int, ok bool) {
 	now := l.now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.sweep(now)
-	c := l.callers[key]
-	if c == nil {
-		c = &caller{bucket: rate.NewLimiter(l.limit, l.burst)}
-		l.callers[key] = c
-	}
-	c.seen = now
-	if c.bucket.AllowN(now, 1) {
+	bucket := l.bucket(key, now)
+	if bucket.AllowN(now, 1) {
 		return 0, true
 	}
-	return max(1, int(math.Ceil((1-c.bucket.TokensAt(now))/float64(l.limit)))), false
+	return max(1, int(math.Ceil((1-bucket.TokensAt(now))/float64(l.limit)))), false
 }
 
-// sweep forgets callers whose buckets are full again, once a minute, or when there are too many.
-func (l *limiter) sweep(now time.Time) {
-	if now.Sub(l.swept) < time.Minute && len(l.callers) < maxCallers {
-		return
+func (l *limiter) bucket(key string, now time.Time) *rate.Limiter {
+	if now.Sub(l.turned) >= l.turn || len(l.current) >= maxCallers/2 {
+		l.before, l.current, l.turned = l.current, map[string]*rate.Limiter{}, now
 	}
-	l.swept = now
-	full := time.Duration(float64(l.burst) / float64(l.limit) * float64(time.Second))
-	for key, c := range l.callers {
-		if now.Sub(c.seen) >= full {
-			delete(l.callers, key)
+	bucket := l.current[key]
+	if bucket == nil {
+		if bucket = l.before[key]; bucket == nil {
+			bucket = rate.NewLimiter(l.limit, l.burst)
 		}
+		l.current[key] = bucket
 	}
-	for key := range l.callers { // a flood of made-up callers: any of them will do
-		if len(l.callers) < maxCallers {
-			break
-		}
-		delete(l.callers, key)
-	}
+	return bucket
 }

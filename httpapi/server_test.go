@@ -81,13 +81,23 @@ func TestTheLimiterForgetsCallersItNeedsNotRemember(t *testing.T) {
 	for n := range 2 * maxCallers {
 		l.take(strconv.Itoa(n))
 	}
-	if len(l.callers) > maxCallers {
-		t.Errorf("%d callers", len(l.callers))
+	if n := len(l.current) + len(l.before); n > maxCallers {
+		t.Errorf("%d callers", n)
 	}
-	now = now.Add(2 * time.Minute)
-	l.take("one")
-	if len(l.callers) != 1 {
-		t.Errorf("%d callers after two quiet minutes", len(l.callers))
+	for range 2 {
+		now = now.Add(2 * time.Minute)
+		l.take("one")
+	}
+	if n := len(l.current) + len(l.before); n != 2 {
+		t.Errorf("%d remembered after two quiet turns", n)
+	}
+	for n := range 2 * maxCallers / 2 { // who comes often is not forgotten in a flood of others
+		if l.take(strconv.Itoa(n)); n%1000 == 0 {
+			l.take("one")
+		}
+	}
+	if _, ok := l.take("one"); ok && l.bucket("one", now).TokensAt(now) > 30 {
+		t.Error("a caller got a new bucket")
 	}
 }
 
