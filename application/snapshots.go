@@ -60,8 +60,9 @@ func offerSnapshot[S any](e *Executor, aggregate *Aggregate[S], loaded Loaded[S]
 	if !e.snapshots.due(loaded.Revision, loaded.snapshot) {
 		return loaded
 	}
+	offered := loaded // a copy of its own for the other goroutine
 	job := snapshotJob{stream: loaded.Stream, take: func() (domain.SnapshotTaken, error) {
-		return takeSnapshot(aggregate, loaded)
+		return takeSnapshot(aggregate, offered)
 	}}
 	select {
 	case e.snapshots.jobs <- job:
