@@ -29,6 +29,7 @@ type Options struct {
 	RegistryAge time.Duration // how old the remembered record of generations may be; default 500 ms
 	Grace       time.Duration // how long an event may stay unapplied before the sweep takes it up; default 10 s
 	StallAfter  time.Duration // without progress although there is work; default 30 s
+	DeadAfter   time.Duration // without a sign of life of its process a job is taken over; default 15 s
 }
 
 // ReaderOptions are the options of a process that only reads.
@@ -106,6 +107,7 @@ func (o Options) withDefaults() Options {
 	o.RegistryAge = orDefault(o.RegistryAge, 500*time.Millisecond)
 	o.Grace = orDefault(o.Grace, 10*time.Second)
 	o.StallAfter = orDefault(o.StallAfter, 30*time.Second)
+	o.DeadAfter = orDefault(o.DeadAfter, 15*time.Second)
 	return o
 }
 

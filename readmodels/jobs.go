@@ -47,13 +47,11 @@ const (
 	JobCancelled = "cancelled"
 )
 
-const (
-	beatEvery = time.Second
-	deadAfter = 15 * time.Second // without a sign of life a job is taken over
-)
+const beatEvery = time.Second
 
-func (j Job) dead(now time.Time) bool {
-	return now.Sub(time.UnixMilli(j.Beat)) > deadAfter
+// dead says that the job's process has given no sign of life for a while.
+func (j Job) dead(now time.Time, after time.Duration) bool {
+	return now.Sub(time.UnixMilli(j.Beat)) > after
 }
 
 // runningJob is a job at work in this process.
@@ -243,6 +241,7 @@ func (o *Operations) adopt(ctx context.Context) {
 		if err != nil {
 			return
 		}
+		o.bury(ctx, m, record)
 		if record.Job != "" {
 			o.adoptJob(ctx, m, record.Job)
 			continue
@@ -256,6 +255,20 @@ func (o *Operations) adopt(ctx context.Context) {
 	}
 }
 
+// bury ends jobs on record whose process died before they came to be at work.
+func (o *Operations) bury(ctx context.Context, m *Model, record generations) {
+	running, err := findNotes[Job](ctx, o.documents(), jobNotes, Find{Where: []Condition{
+		{Path: "target", Op: Equal, Value: m.Name}, {Path: "state", Op: Equal, Value: JobRunning}}}, 100)
+	if err != nil {
+		return
+	}
+	for _, job := range running {
+		if job.ID != record.Job && job.dead(time.Now(), o.engine.options.DeadAfter) {
+			_, _ = o.finish(ctx, m, job, errors.New("its process ended before it began"))
+		}
+	}
+}
+
 func (o *Operations) adoptJob(ctx context.Context, m *Model, id string) {
 	o.mu.Lock()
 	_, here := o.running[id]
@@ -266,7 +279,7 @@ func (o *Operations) adoptJob(ctx context.Context, m *Model, id string) {
 	mine := false
 	job, err := changeNote(ctx, o.documents(), jobNotes, id, func(stored *Job, exists bool) error {
 		mine = false
-		if !exists || stored.State != JobRunning || !stored.dead(time.Now()) {
+		if !exists || stored.State != JobRunning || !stored.dead(time.Now(), o.engine.options.DeadAfter) {
 			return errUnchanged
 		}
 		mine = true
