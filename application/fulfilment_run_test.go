@@ -101,7 +101,7 @@ func (m *market) run() {
 	}
 	timers := NewTimers(m.index, func(ctx context.Context, id string) error {
 		return m.manager(1).Advance(ctx, id)
-	}, MachineAlarms{}, TimersOptions{})
+	}, bubbleAlarms{}, TimersOptions{})
 	background.Go(func() { _ = timers.Run(ctx) })
 	open, closed := context.WithCancel(ctx)
 	background.Go(func() { m.supply(open) })

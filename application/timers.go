@@ -187,15 +187,3 @@ func (t *Timers) earliest(now, later, latest time.Time) time.Time {
 	}
 	return next
 }
-
-// MachineAlarms rings by the machine's clock.
-type MachineAlarms struct{}
-
-// Now is the machine's time.
-func (MachineAlarms) Now() time.Time { return time.Now() }
-
-// Ring rings after d.
-func (MachineAlarms) Ring(d time.Duration) (<-chan time.Time, func()) {
-	timer := time.NewTimer(d)
-	return timer.C, func() { timer.Stop() }
-}
