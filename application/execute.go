@@ -218,8 +218,8 @@ func (x *execution[S]) settle(ctx context.Context) (verdict[S], error) {
 // failed tells an error that a newer state would not change.
 func failed(err error) bool {
 	switch domain.KindOf(err) {
-	case domain.KindInternal, domain.KindUnavailable, domain.KindUnknown, domain.KindUndecodable:
-		return err != nil
+	case domain.KindUnavailable, domain.KindUnknown, domain.KindUndecodable:
+		return true
 	}
 	return false
 }

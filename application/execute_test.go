@@ -2,6 +2,7 @@ package application
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -287,6 +288,16 @@ func TestWhatIsSaidOfAnOldStateIsCheckedFirst(t *testing.T) {
 	if dry.Revision != 6 {
 		t.Errorf("a dry run foresees revision %d", dry.Revision)
 	}
+	run(there.ReceiveStock(ctx, Command{}, "A", 1, ""))
+	run(Execute(ctx, here.Executor, Command{}, Task[inventory.Stock]{
+		Aggregate: Stocks, ID: "A",
+		Decide: decide(func(s inventory.Stock) ([]domain.Event, error) {
+			if s.OnHand < 12 {
+				return nil, errors.New("a refusal of the caller's own kind")
+			}
+			return s.Receive(1, "")
+		}),
+	}))
 	stale := int64(4)
 	run(there.ReceiveStock(ctx, Command{}, "A", 1, ""))
 	if _, err := here.ReceiveStock(ctx, Command{IfRevision: &stale}, "A", 1, ""); domain.CodeOf(err) != "revision_mismatch" {

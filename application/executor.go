@@ -17,7 +17,7 @@ type Options struct {
 	SnapshotEvery int   // events between snapshots of a stream; 100; negative: no snapshots
 	CacheBytes    int64 // what hot aggregates may hold in memory; 64 MiB; negative: no cache
 
-	Attempts  int           // how often a command starts over before revision_conflict; 32
+	Attempts  int           // how often a command starts over before revision_conflict; 64
 	Backoff   time.Duration // longest pause before a command on a stream that other processes write, too; 2 ms
 	Waiting   int           // how many commands may wait for the same stream; 1024
 	StoreWait time.Duration // how long the store may stay silent before it counts as unreachable; 1500 ms
@@ -92,7 +92,7 @@ func (o Options) filled() Options {
 	}
 	o.SnapshotEvery = orDefault(o.SnapshotEvery, 100)
 	o.CacheBytes = orDefault(o.CacheBytes, 64<<20)
-	o.Attempts = orDefault(o.Attempts, 32)
+	o.Attempts = orDefault(o.Attempts, 64)
 	o.Backoff = orDefault(o.Backoff, 2*time.Millisecond)
 	o.Waiting = orDefault(o.Waiting, 1024)
 	o.StoreWait = orDefault(o.StoreWait, 1500*time.Millisecond)

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/tidemark-dev/tidemark/application"
 	"github.com/tidemark-dev/tidemark/domain"
 	"github.com/tidemark-dev/tidemark/domain/account"
@@ -22,6 +24,31 @@ func BenchmarkCommands(b *testing.B) {
 		}
 		b.Run(fmt.Sprintf("keyed=%v/hot/writers=64", keys), func(b *testing.B) { benchmarkCommands(b, 64, 1, 1, keys) })
 		b.Run(fmt.Sprintf("keyed=%v/hot/writers=64/replicas=2", keys), func(b *testing.B) { benchmarkCommands(b, 64, 1, 2, keys) })
+	}
+}
+
+// BenchmarkReservations is how many reservations of one SKU a second 64 buyers get, with command ids that
+// derive from a process and its step as the fulfilment's do.
+func BenchmarkReservations(b *testing.B) {
+	for _, replicas := range []int{1, 2} {
+		b.Run(fmt.Sprintf("buyers=64/replicas=%d", replicas), func(b *testing.B) {
+			node := startCommandNode(b)
+			services := make([]*application.Service, replicas)
+			for i := range services {
+				services[i] = replica(b, node.connect(b), application.Options{})
+			}
+			for range b.N/1_000_000 + 1 {
+				if _, err := services[0].ReceiveStock(b.Context(), application.Command{}, "HOT", 1_000_000, ""); err != nil {
+					b.Fatal(err)
+				}
+			}
+			bench(b, 64, func(ctx context.Context, writer, n int) error {
+				orderID := uuid.NewString()
+				command := application.Command{ID: application.CommandID("process:bench", orderID), Operation: "reserve", Actor: "process:bench"}
+				_, err := services[writer%replicas].ReserveStock(ctx, command, "HOT", orderID, 1)
+				return err
+			})
+		})
 	}
 }
 
@@ -41,23 +68,27 @@ func benchmarkCommands(b *testing.B, writers, streams, replicas int, keys bool) 
 		}
 		ids[i] = made.ID
 	}
-	var next atomic.Int64
-	var slowest atomic.Int64
+	bench(b, writers, func(ctx context.Context, writer, n int) error {
+		command := application.Command{Operation: "deposit", RequestHash: "x", Actor: "bench"}
+		if keys {
+			command.ID, command.Keyed = application.CommandID("bench", fmt.Sprint(n)), true
+		}
+		_, err := services[writer%replicas].Deposit(ctx, command, ids[writer%streams], 1, "EUR", "")
+		return err
+	})
+	b.ReportMetric(float64(conflicts.Load())/float64(b.N), "conflicts/op")
+}
+
+// bench has writers send b.N commands, numbered from 1, and reports their rate and the slowest.
+func bench(b *testing.B, writers int, send func(ctx context.Context, writer, n int) error) {
+	var next, slowest atomic.Int64
 	var all sync.WaitGroup
 	b.ResetTimer()
 	for w := range writers {
 		all.Go(func() {
-			for {
-				n := next.Add(1)
-				if n > int64(b.N) {
-					return
-				}
-				command := application.Command{Operation: "deposit", RequestHash: "x", Actor: "bench"}
-				if keys {
-					command.ID, command.Keyed = application.CommandID("bench", fmt.Sprint(n)), true
-				}
+			for n := next.Add(1); n <= int64(b.N); n = next.Add(1) {
 				begun := time.Now()
-				if _, err := services[w%replicas].Deposit(context.Background(), command, ids[w%streams], 1, "EUR", ""); err != nil {
+				if err := send(context.Background(), w, int(n)); err != nil {
 					b.Error(err)
 					return
 				}
@@ -71,7 +102,6 @@ func benchmarkCommands(b *testing.B, writers, streams, replicas int, keys bool) 
 	b.StopTimer()
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "commands/s")
 	b.ReportMetric(float64(slowest.Load())/1e6, "slowest-ms")
-	b.ReportMetric(float64(conflicts.Load())/float64(b.N), "conflicts/op")
 }
 
 // BenchmarkLoad is how long it takes to load a stream of so many events: from its snapshot, from the
