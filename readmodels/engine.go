@@ -24,6 +24,7 @@ type Options struct {
 	LowStock      int64         // available pieces below which stock is low; default 10
 	OrderOpenFor  time.Duration // default 24 h
 	PrepareWithin time.Duration // default 15 min
+	Nudge         time.Duration // how long an order under way may stand still before it is looked at; default 30 s
 
 	AsOfEvents  int           // most events that a question about the past of a list may fold; default 200,000
 	RegistryAge time.Duration // how old the remembered record of generations may be; default 500 ms
@@ -103,6 +104,7 @@ func (o Options) withDefaults() Options {
 	o.LowStock = orDefault(o.LowStock, 10)
 	o.OrderOpenFor = orDefault(o.OrderOpenFor, 24*time.Hour)
 	o.PrepareWithin = orDefault(o.PrepareWithin, 15*time.Minute)
+	o.Nudge = orDefault(o.Nudge, 30*time.Second)
 	o.AsOfEvents = orDefault(o.AsOfEvents, 200_000)
 	o.RegistryAge = orDefault(o.RegistryAge, 500*time.Millisecond)
 	o.Grace = orDefault(o.Grace, 10*time.Second)

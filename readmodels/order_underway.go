@@ -21,12 +21,9 @@ func underwaySince(o order.Order, process *fulfilment.Process) string {
 	return Stamp(since)
 }
 
-// nudgeAfter is how long an order that is under way may stand still before it is looked at.
-const nudgeAfter = 30 * time.Second
-
 // withStanding adds the orders that stand still although they are under way.
 func (r *Reader) withStanding(ctx context.Context, g generation, t time.Time, due []Deadline, next time.Time, limit int) ([]Deadline, time.Time, error) {
-	before := Stamp(t.Add(-nudgeAfter))
+	before := Stamp(t.Add(-r.engine.options.Nudge))
 	if room := limit - len(due); room > 0 {
 		standing, err := r.standing(ctx, g, LessOrEqual, before, min(room, 1000))
 		if err != nil {
@@ -57,7 +54,7 @@ func (r *Reader) standing(ctx context.Context, g generation, op Op, since string
 			return nil, err
 		}
 		orders = append(orders, Deadline{OrderID: f.id, Revision: f.revision(orderBoard), Status: f.body.Order.Status,
-			At: ParseStamp(f.body.Underway).Add(nudgeAfter)})
+			At: ParseStamp(f.body.Underway).Add(r.engine.options.Nudge)})
 	}
 	return orders, nil
 }

@@ -266,7 +266,7 @@ func TestDeadlines(t *testing.T) {
 	s.append("order-"+orderID(2), order.Confirmed{}) // 22:03
 	deliver(t, e, s.deliveries())
 	due, next, err := e.Reader().Deadlines(t.Context(), scriptStart.Add(3*time.Minute), 10)
-	if err != nil || len(due) != 0 || !next.Equal(scriptStart.Add(3*time.Minute+nudgeAfter)) {
+	if err != nil || len(due) != 0 || !next.Equal(scriptStart.Add(3*time.Minute+30*time.Second)) {
 		t.Errorf("%+v %s %v", due, next, err)
 	}
 	due, next, err = e.Reader().Deadlines(t.Context(), scriptStart.Add(10*time.Minute), 10)
