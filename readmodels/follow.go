@@ -24,7 +24,7 @@ type tailNote struct {
 
 const (
 	tickEvery    = 200 * time.Millisecond
-	checkEvery   = time.Second // between looks at the documents of one pending stream
+	checkEvery   = time.Second // between looks at the documents of one pending stream, when there are many
 	persistEvery = 5 * time.Second
 	probeEvery   = 2 * time.Second
 	maxSwept     = 500 // streams looked at in one go

@@ -20,6 +20,7 @@ type generations struct {
 	Folds    map[string]int `json:"folds"`           // number of a generation → version of its fold
 	Paused   bool           `json:"paused,omitempty"`
 	Job      string         `json:"job,omitempty"`     // at work on the model
+	Held     bool           `json:"held,omitempty"`    // rolled back: no release replaces the live generation by itself
 	Side     int            `json:"side,omitempty"`    // built to be compared with, never to serve
 	Retired  []retirement   `json:"retired,omitempty"` // to be dropped; nothing is to read or write them any more
 }

@@ -162,6 +162,8 @@ func (o *Operations) launch(m *Model, job Job) bool {
 		final := running.snapshot()
 		if err == nil {
 			final.Result, err = json.Marshal(result)
+		} else if ctx.Err() != nil && life.Err() == nil { // whatever it failed with then
+			err = context.Canceled
 		}
 		after, done := context.WithTimeout(context.WithoutCancel(life), 5*time.Second)
 		defer done()
@@ -246,7 +248,7 @@ func (o *Operations) adopt(ctx context.Context) {
 			o.adoptJob(ctx, m, record.Job)
 			continue
 		}
-		if record.fold(record.Live) < m.Version && !record.Paused {
+		if record.fold(record.Live) < m.Version && !record.Paused && !record.Held {
 			if _, err := o.Rebuild(ctx, m.Name, "process:upgrade", true); err != nil {
 				o.engine.options.Logger.Warn("the rebuild for a changed fold could not start", "readmodel", m.Name, "error", err)
 			}

@@ -70,6 +70,16 @@ func TestRevisionsOfTheirOwn(t *testing.T) {
 	}
 }
 
+func TestThePastWaitsForNothing(t *testing.T) {
+	s := newScript()
+	shop(s)
+	e := s.side(newMemory())
+	question := Ask{AsOf: s.Now(), After: Tidemark{{"order-" + orderID(1), 2}}}
+	if answer := answerTo(t, e, "listOrders", question); len(answer.Items) != 2 {
+		t.Errorf("%+v", answer.Items)
+	}
+}
+
 func TestThePastHasItsPrice(t *testing.T) {
 	s := newScript()
 	e := s.side(newMemory(), func(o *Options) { o.AsOfEvents = 5 })

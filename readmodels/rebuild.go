@@ -45,9 +45,10 @@ func (o *Operations) Resume(ctx context.Context, name, actor string) (Job, error
 	return o.begin(ctx, "resume", name, actor, false)
 }
 
-// Drop removes the previous generation, and with it the way back.
+// Drop removes every generation but the live one: the previous, and with it the way back, and one that
+// was built or begun and is not wanted.
 func (o *Operations) Drop(ctx context.Context, name, actor string) (Job, error) {
-	if err := o.refuseUnless(ctx, name, func(g generations) bool { return g.Previous != 0 }, "nothing_to_roll_back", "There is no previous generation."); err != nil {
+	if err := o.refuseUnless(ctx, name, func(g generations) bool { return g.Previous != 0 || g.Building != 0 }, "nothing_to_roll_back", "There is no generation but the live one."); err != nil {
 		return Job{}, err
 	}
 	return o.begin(ctx, "drop", name, actor, false)
@@ -79,7 +80,8 @@ func (o *Operations) work(ctx context.Context, m *Model, j *runningJob) (any, er
 	case "drop":
 		return o.edit(ctx, m, func(g *generations) error {
 			g.retire(g.Previous, o.now())
-			g.Previous = 0
+			g.retire(g.Building, o.now())
+			g.Previous, g.Building, g.Ready = 0, 0, false
 			return nil
 		})
 	case "pause":
@@ -190,7 +192,7 @@ func (o *Operations) switchOver(ctx context.Context, m *Model, j *runningJob) (S
 			return domain.Refuse("not_ready", "Another operation has changed the generations.")
 		}
 		g.retire(g.Previous, o.now())
-		g.Live, g.Previous, g.Building, g.Ready = built, g.Live, 0, false
+		g.Live, g.Previous, g.Building, g.Ready, g.Held = built, g.Live, 0, false, false
 		return nil
 	})
 }
@@ -216,7 +218,7 @@ func (o *Operations) rollback(ctx context.Context, m *Model, j *runningJob) (Sta
 		if g.Previous != previous {
 			return domain.Refuse("nothing_to_roll_back", "Another operation has changed the generations.")
 		}
-		g.Live, g.Previous = g.Previous, g.Live
+		g.Live, g.Previous, g.Held = g.Previous, g.Live, true
 		return nil
 	})
 }

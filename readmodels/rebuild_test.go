@@ -271,6 +271,12 @@ func TestChangedFoldIsBuiltBesideAndTakesOver(t *testing.T) {
 	if shown := must(e.Operations().Show(t.Context(), "stock_levels")); shown.FoldVersion != raised.Version {
 		t.Errorf("%+v", shown)
 	}
+	eventually(t, "the job is over", func() bool { return must(e.registry.fresh(t.Context(), &raised)).Job == "" })
+	done(t, e, must(e.Operations().Rollback(t.Context(), "stock_levels", "olga")))
+	e.operations.adopt(t.Context())
+	if shown := must(e.Operations().Show(t.Context(), "stock_levels")); shown.Generation != 1 || shown.Job != nil {
+		t.Errorf("a rollback must hold against the upgrade: %+v", shown)
+	}
 }
 
 func TestRetiredGenerationsAreDropped(t *testing.T) {

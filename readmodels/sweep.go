@@ -68,10 +68,12 @@ func (f *follower) check(ctx context.Context, m *Model, record generations) {
 	now := time.Now()
 	pending := e.lag.pendingOf(m.Name)
 	var due []string
-	blockedAny := false
+	between := checkEvery
+	if len(pending) <= maxSwept {
+		between = tickEvery
+	}
 	for stream, p := range pending {
-		blockedAny = blockedAny || p.blocked
-		if now.Sub(p.seen) >= tickEvery && now.Sub(p.checked) >= checkEvery || len(pending) >= maxPending {
+		if now.Sub(p.seen) >= tickEvery && now.Sub(p.checked) >= between || len(pending) >= maxPending {
 			due = append(due, stream)
 		}
 	}
