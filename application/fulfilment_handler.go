@@ -3,6 +3,8 @@ package application
 import (
 	"context"
 	"errors"
+	"fmt"
+	"runtime/debug"
 	"sync"
 
 	"github.com/google/uuid"
@@ -31,11 +33,27 @@ func (f *Fulfilment) Handle(ctx context.Context, batch []domain.Delivery) []erro
 		slots <- struct{}{}
 		running.Go(func() {
 			defer func() { <-slots }()
-			f.handleOrder(ctx, id, batch, indexes, outcomes)
+			if err := recovered(func() error { f.handleOrder(ctx, id, batch, indexes, outcomes); return nil }); err != nil {
+				for _, i := range indexes {
+					outcomes[i] = err
+				}
+			}
 		})
 	}
 	running.Wait()
 	return outcomes
+}
+
+// recovered makes an error of a panic: one order that trips a defect of ours must not end all the others.
+func recovered(do func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			failure := defect("A defect was met.")
+			failure.Err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
+			err = failure
+		}
+	}()
+	return do()
 }
 
 // handleOrder settles the deliveries about one order. They tell no more than that it is to be looked at,

@@ -260,3 +260,23 @@ func TestAStreamThatCantBeReadWaitsForItsRepair(t *testing.T) {
 	meanwhile(s, id)
 	s.settledWell(id, "prepared/prepared")
 }
+
+// One order that trips a defect doesn't take the others with it.
+func TestAPanicStaysWithItsOrder(t *testing.T) {
+	s := stocked(t)
+	well, ill := s.confirmed(s.account(startMoney)), s.confirmed(s.account(startMoney))
+	s.store.before = func(c call) error {
+		if c.stream == "fulfilment-"+ill {
+			panic("a defect")
+		}
+		return nil
+	}
+	batch := s.pending()
+	for i, err := range s.worker(nil).Handle(t.Context(), batch) {
+		if bad := batch[i].Stream == "order-"+ill && batch[i].Type == "OrderConfirmed"; bad != (err != nil) || bad && domain.KindOf(err) != domain.KindInternal {
+			t.Errorf("%s@%d: %v", batch[i].Stream, batch[i].Revision, err)
+		}
+	}
+	s.store.before = nil
+	s.settledWell(well, "prepared/prepared")
+}

@@ -139,7 +139,7 @@ func (t *Timers) turn(ctx context.Context) (next time.Time) {
 		slots <- struct{}{}
 		looking.Go(func() {
 			defer func() { <-slots }()
-			t.options.Fired(d, t.advance(ctx, d.OrderID))
+			t.options.Fired(d, recovered(func() error { return t.advance(ctx, d.OrderID) }))
 		})
 	}
 	looking.Wait()
