@@ -95,6 +95,18 @@ func (p *process) awaitAddresses() {
 	p.t.Fatalf("the process did not get ready:\n%s", p.output())
 }
 
+// await polls until something holds; 20 s are far more than it takes on a busy machine.
+func (p *process) await(what string, holds func() bool) {
+	p.t.Helper()
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	for deadline := time.Now().Add(20 * time.Second); !holds(); <-ticker.C {
+		if time.Now().After(deadline) {
+			p.t.Fatalf("%s did not come\n%s", what, p.output())
+		}
+	}
+}
+
 // kill ends the process as a power cut would, as far as the process can tell.
 func (p *process) kill() {
 	_ = p.cmd.Process.Signal(syscall.SIGKILL) // it may be gone already

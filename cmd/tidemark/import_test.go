@@ -1,0 +1,69 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestImportIsResumed imports orders, cuts its record of outcomes short as a crash would, and imports
+// again: no order is made twice, and every line has its outcome.
+func TestImportIsResumed(t *testing.T) {
+	p := startProcess(t, t.TempDir(), nil)
+	running := "TIDEMARK_DATA_DIR=" + p.data
+	path := filepath.Join(t.TempDir(), "orders.ndjson")
+	var lines strings.Builder
+	for i := range 620 { // more than one chunk
+		quantity := 1 + i%3
+		if i%100 == 99 {
+			quantity = 0 // refused
+		}
+		fmt.Fprintf(&lines, `{"customerId":"import-1","accountId":"0190a000-0000-7000-8000-000000000001","currency":"EUR","items":[{"sku":"I-%d","quantity":%d,"unitPrice":5}]}`+"\n", i, quantity)
+	}
+	if err := os.WriteFile(path, []byte(lines.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out := mustRun(t, exitFailed, running, "import", "orders", path)
+	if !strings.HasPrefix(out, "614 created, 6 refused, 0 already done") {
+		t.Fatalf("first run: %s", out)
+	}
+	results := mustRead(t, path+".results")
+	cut := strings.SplitAfter(results, "\n")
+	if err := os.WriteFile(path+".results", []byte(strings.Join(cut[:550], "")+cut[550][:20]), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out = mustRun(t, exitFailed, running, "import", "orders", path)
+	if !strings.Contains(out, "550 already done") {
+		t.Fatalf("second run: %s", out)
+	}
+	if again := mustRead(t, path+".results"); outcomes(t, again) != outcomes(t, results) {
+		t.Error("the outcomes of the resumed import are others than those of the first")
+	}
+	var customer struct {
+		Orders int `json:"orders"`
+	}
+	code, _, errs := runProgram(t, []string{"readmodels", "verify", "customer_orders"}, running)
+	if code != 0 {
+		t.Errorf("verify ended with %d: %s", code, errs)
+	}
+	if _, err := p.api.call(t.Context(), "GET", "/v1/customers/import-1", nil, &customer); err != nil || customer.Orders != 614 {
+		t.Errorf("%d orders after both runs, %v", customer.Orders, err)
+	}
+}
+
+// outcomes is what a results file says of each line, without the ids of the requests that found it out.
+func outcomes(t *testing.T, results string) string {
+	t.Helper()
+	var b strings.Builder
+	for line := range strings.Lines(results) {
+		var r importResult
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintln(&b, r.Line, r.Status, r.ID)
+	}
+	return b.String()
+}
