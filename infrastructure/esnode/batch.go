@@ -22,8 +22,11 @@ import (
 const (
 	// writeWithin is the longest an append of a batch may take, as the original's write timeout.
 	writeWithin = 2 * time.Second
-	// maxPending bounds the appends of one call that wait for their rest or their answer.
-	maxPending = 1024
+	// maxPending and maxPendingBytes bound the appends of one call that wait for their rest, maxWriting
+	// those that wait for their answer.
+	maxPending      = 1024
+	maxPendingBytes = 64 << 20
+	maxWriting      = 256
 )
 
 type (
@@ -32,6 +35,7 @@ type (
 		node    *Node
 		call    streams.Streams_BatchAppendServer
 		pending map[[16]byte]*batch
+		bytes   int // of those pending
 		send    sync.Mutex
 		writing sync.WaitGroup
 		slots   chan struct{}
@@ -50,7 +54,7 @@ type (
 // BatchAppend implements streams.StreamsServer. Failures are answers; the call stays open. After the
 // client's last request the appends that wait are answered, then the call ends.
 func (n *Node) BatchAppend(call streams.Streams_BatchAppendServer) error {
-	b := &batchCall{node: n, call: call, pending: map[[16]byte]*batch{}, slots: make(chan struct{}, maxPending), tails: map[string]chan struct{}{}}
+	b := &batchCall{node: n, call: call, pending: map[[16]byte]*batch{}, slots: make(chan struct{}, maxWriting), tails: map[string]chan struct{}{}}
 	defer b.writing.Wait()
 	requests := make(chan *streams.BatchAppendReq)
 	ended := make(chan error, 1)
@@ -101,32 +105,43 @@ func (b *batchCall) take(req *streams.BatchAppendReq) error {
 	}
 	p := b.pending[id]
 	if o := req.GetOptions(); o != nil {
-		if p == nil && len(b.pending) >= maxPending {
+		if p == nil && (len(b.pending) >= maxPending || b.bytes >= maxPendingBytes) {
 			return b.refuse(&batch{correlation: req.GetCorrelationId()}, unknown("too many appends wait on this call"))
 		}
+		b.forget(id)
 		p = b.open(req.GetCorrelationId(), o)
 		b.pending[id] = p
 	}
 	if p == nil {
 		return nil
 	}
+	before := p.size
 	for _, m := range req.GetProposedMessages() {
 		if p.failure == nil {
 			p.failure = p.add(m)
 		}
 	}
+	b.bytes += p.size - before
 	if !p.deadline.After(b.node.now()) {
-		delete(b.pending, id)
+		b.forget(id)
 		return b.refuse(p, context.DeadlineExceeded)
 	}
 	if !req.GetIsFinal() {
 		return nil
 	}
-	delete(b.pending, id)
+	b.forget(id)
 	if p.failure != nil {
 		return b.refuse(p, p.failure)
 	}
 	return b.submit(p)
+}
+
+// forget ends an append's waiting for its rest.
+func (b *batchCall) forget(id [16]byte) {
+	if p := b.pending[id]; p != nil {
+		b.bytes -= p.size
+		delete(b.pending, id)
+	}
 }
 
 func (b *batchCall) open(correlation *shared.UUID, o *streams.BatchAppendReq_Options) *batch {
@@ -165,7 +180,7 @@ func (b *batchCall) expire(now time.Time) error {
 		if p.deadline.After(now) {
 			continue
 		}
-		delete(b.pending, id)
+		b.forget(id)
 		if err := b.refuse(p, context.DeadlineExceeded); err != nil {
 			return err
 		}

@@ -121,6 +121,9 @@ func asFault(err error) *fault {
 		return wrongVersionOnDelete(wrong).(*fault)
 	case errors.Is(err, eventlog.ErrInvalid):
 		return &fault{code: codes.InvalidArgument, text: err.Error()}
+	case errors.Is(err, eventlog.ErrUncertain):
+		// Neither done nor not done, like the original's write timeout.
+		return &fault{code: codes.Aborted, text: "Operation timed out: the outcome of the commit is unknown"}
 	case errors.Is(err, eventlog.ErrClosed), errors.Is(err, eventlog.ErrFailed), errors.Is(err, errStopping):
 		return &fault{code: codes.Unavailable, text: "Server Is Not Ready"}
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):

@@ -32,12 +32,12 @@ type feed struct {
 }
 
 func newFeed(log *eventlog.Log) *feed {
-	return &feed{log: log, changed: make(chan struct{})}
+	head := log.Head()
+	return &feed{log: log, low: head, head: head, changed: make(chan struct{})}
 }
 
 // run follows the log until ctx ends.
 func (f *feed) run(ctx context.Context, log *slog.Logger) {
-	f.reset(f.log.Head())
 	for {
 		changed := f.log.Changed()
 		more, err := f.pull(ctx)
@@ -67,19 +67,6 @@ func after(ctx context.Context, d time.Duration) <-chan struct{} {
 	return ctx.Done()
 }
 
-func (f *feed) reset(head int64) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.events, f.bytes, f.low, f.head = nil, 0, head, head
-	f.wake()
-}
-
-// wake tells everybody who waits; the lock is held.
-func (f *feed) wake() {
-	close(f.changed)
-	f.changed = make(chan struct{})
-}
-
 // pull reads one page of what is new.
 func (f *feed) pull(ctx context.Context) (more bool, err error) {
 	f.mu.RLock()
@@ -100,7 +87,8 @@ func (f *feed) pull(ctx context.Context) (more bool, err error) {
 	}
 	f.head = page.Examined
 	f.trim()
-	f.wake()
+	close(f.changed)
+	f.changed = make(chan struct{})
 	return !page.End, nil
 }
 

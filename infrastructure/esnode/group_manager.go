@@ -84,7 +84,12 @@ func (m *manager) store(changed groupConfig, remove bool) error {
 	// Whether the caller still waits or not, its change is made or it is not.
 	ctx, cancel := context.WithTimeout(context.Background(), storeWithin)
 	defer cancel()
-	done, err := m.node.store.Append(ctx, configStream, m.revision, []eventlog.Proposed{{ID: uuid.New(), Type: configType, JSON: true, Data: data}})
+	events := []eventlog.Proposed{{ID: uuid.New(), Type: configType, JSON: true, Data: data}}
+	done, err := m.node.store.Append(ctx, configStream, m.revision, events)
+	var wrong *eventlog.WrongVersion
+	if errors.As(err, &wrong) { // a client wrote there as well; what the node knows counts
+		done, err = m.node.store.Append(ctx, configStream, wrong.Current, events)
+	}
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"sync"
@@ -15,6 +16,8 @@ import (
 const (
 	// preface is what every HTTP/2 connection begins with and no HTTP/1.1 request does.
 	preface = "PRI * HTTP/2.0"
+	// maxConnections bounds the connections open at once; more are closed at once.
+	maxConnections = 4096
 	// tellWithin is how long a new connection may take to show what it speaks.
 	tellWithin = 10 * time.Second
 )
@@ -32,15 +35,18 @@ type mux struct {
 	listener net.Listener
 	pending  map[net.Conn]struct{}
 	closed   bool
+
+	slots chan struct{} // one taken per open connection
 }
 
-func newMux(g *grpc.Server, h http.Handler) *mux {
+func newMux(g *grpc.Server, h http.Handler, log *slog.Logger) *mux {
 	return &mux{
 		grpc: g,
 		http: &http.Server{Handler: h, ReadHeaderTimeout: tellWithin, ReadTimeout: 30 * time.Second, WriteTimeout: 30 * time.Second,
-			IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10},
+			IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
+			ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)},
 		toGRPC: newHandover(), toHTTP: newHandover(),
-		pending: map[net.Conn]struct{}{},
+		pending: map[net.Conn]struct{}{}, slots: make(chan struct{}, maxConnections),
 	}
 }
 
@@ -62,7 +68,12 @@ func (m *mux) serve(l net.Listener) {
 		conn, err := l.Accept()
 		if err == nil {
 			delay = 0
-			m.running.Go(func() { m.dispatch(conn) })
+			select {
+			case m.slots <- struct{}{}:
+				m.running.Go(func() { m.dispatch(&slotted{Conn: conn, free: sync.OnceFunc(func() { <-m.slots })}) })
+			default:
+				_ = conn.Close()
+			}
 			continue
 		}
 		if errors.Is(err, net.ErrClosed) || m.isClosed() {
@@ -139,6 +150,17 @@ func (m *mux) wait() {
 	_ = m.toGRPC.Close()
 	_ = m.toHTTP.Close()
 	m.running.Wait()
+}
+
+// slotted is a connection that gives its slot back when it is closed.
+type slotted struct {
+	net.Conn
+	free func()
+}
+
+func (c *slotted) Close() error {
+	defer c.free()
+	return c.Conn.Close()
 }
 
 // prefixed is a connection whose first bytes were read already.

@@ -85,7 +85,6 @@ type Node struct {
 	life    context.Context // ends when the node stops
 	end     context.CancelFunc
 	running sync.WaitGroup
-	calls   sync.WaitGroup
 
 	mu       sync.Mutex
 	listener net.Listener
@@ -113,7 +112,7 @@ func New(log *eventlog.Log, options Options) (*Node, error) {
 	gossip.RegisterGossipServer(n.grpc, &gossipService{node: n})
 	protocol.RegisterOperationsServer(n.grpc, &operationService{node: n})
 	protocol.RegisterMonitoringServer(n.grpc, &monitoringService{node: n})
-	n.mux = newMux(n.grpc, n.http())
+	n.mux = newMux(n.grpc, n.http(), n.log)
 	return n, nil
 }
 

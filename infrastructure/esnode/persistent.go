@@ -2,6 +2,7 @@ package esnode
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/persistent"
@@ -71,7 +72,11 @@ func (s *persistentService) ReplayParked(ctx context.Context, req *persistent.Re
 			return nil, groupFailed(key.stream, key.group, "Cannot stop replaying parked message at a negative version.")
 		}
 	}
-	return &persistent.ReplayParkedResp{}, r.startReplay(ctx, stopAt)
+	err = r.startReplay(ctx, stopAt)
+	if errors.Is(err, errGroupGone) {
+		err = groupMissing(key.stream, key.group)
+	}
+	return &persistent.ReplayParkedResp{}, err
 }
 
 // RestartSubsystem implements persistent.PersistentSubscriptionsServer.
