@@ -288,19 +288,32 @@ func TestWhatIsSaidOfAnOldStateIsCheckedFirst(t *testing.T) {
 	if dry.Revision != 6 {
 		t.Errorf("a dry run foresees revision %d", dry.Revision)
 	}
-	run(there.ReceiveStock(ctx, Command{}, "A", 1, ""))
-	run(Execute(ctx, here.Executor, Command{}, Task[inventory.Stock]{
-		Aggregate: Stocks, ID: "A",
-		Decide: decide(func(s inventory.Stock) ([]domain.Event, error) {
-			if s.OnHand < 12 {
-				return nil, errors.New("a refusal of the caller's own kind")
-			}
-			return s.Receive(1, "")
-		}),
-	}))
 	stale := int64(4)
 	run(there.ReceiveStock(ctx, Command{}, "A", 1, ""))
 	if _, err := here.ReceiveStock(ctx, Command{IfRevision: &stale}, "A", 1, ""); domain.CodeOf(err) != "revision_mismatch" {
 		t.Errorf("got %v", err)
+	}
+}
+
+// Processes refuse with errors that are not the domain's; those count as little on an old state.
+func TestARefusalOfTheCallersOwnKindIsCheckedToo(t *testing.T) {
+	store := newScripted()
+	here, there := NewService(store, quick()), NewService(store, quick())
+	for _, s := range []*Service{here, there} {
+		if _, err := s.ReceiveStock(t.Context(), Command{}, "A", 5, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := Execute(t.Context(), here.Executor, Command{}, Task[inventory.Stock]{
+		Aggregate: Stocks, ID: "A",
+		Decide: decide(func(s inventory.Stock) ([]domain.Event, error) {
+			if s.OnHand < 10 {
+				return nil, errors.New("too few")
+			}
+			return s.Receive(1, "")
+		}),
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }
