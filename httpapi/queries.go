@@ -13,7 +13,6 @@ import (
 
 	"github.com/labstack/echo/v4"
 
-	"github.com/tidemark-dev/tidemark/domain"
 	"github.com/tidemark-dev/tidemark/readmodels"
 )
 
@@ -65,7 +64,7 @@ func (s *Server) answerQuery(c echo.Context, q question, a readmodels.Answer) er
 	if q.applied != "" {
 		h.Set("Preference-Applied", q.applied)
 	}
-	var body any = a.Body
+	body := a.Body
 	if a.List {
 		p := page{Items: a.Items}
 		if p.Items == nil {
@@ -174,5 +173,3 @@ func (s *Server) handlers() map[string]handler {
 	}
 	return all
 }
-
-var errUnreachable = &domain.Error{Kind: domain.KindUnavailable, Code: "read_store_unavailable", Message: "The read store can't be reached."}

@@ -224,7 +224,7 @@ func (e *Engine) whileServing(life context.Context, g generation, ended chan err
 	for {
 		select {
 		case <-life.Done():
-			<-ended
+			_ = <-ended // it ended because its life did
 			return false
 		case <-ended:
 			return true

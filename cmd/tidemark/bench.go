@@ -47,7 +47,7 @@ func (o benchOptions) withDir(do func(dir string) error) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }() // a temporary directory that stays is no failure
 	return do(filepath.Clean(dir))
 }
 

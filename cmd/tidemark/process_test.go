@@ -28,7 +28,6 @@ func TestMain(m *testing.M) {
 type process struct {
 	t      *testing.T
 	data   string
-	extra  []string
 	cmd    *exec.Cmd
 	exited chan struct{} // closed once the process has gone
 	api    *apiClient

@@ -51,7 +51,7 @@ func (a *app) lags() []telemetry.ModelLag {
 	}
 	list := make([]telemetry.ModelLag, len(states))
 	for i, s := range states {
-		list[i] = telemetry.ModelLag{Name: s.Name, Events: s.LagEvents, Seconds: s.LagSeconds, Blocked: int64(s.Blocked),
+		list[i] = telemetry.ModelLag{Name: s.Name, Events: s.LagEvents, Seconds: s.LagSeconds, Blocked: s.Blocked,
 			EventsPerSecond: float64(s.EventsPerSecond), Stalled: s.State == "stalled"}
 	}
 	return list

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"math"
 	"strconv"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
@@ -119,6 +118,3 @@ func contentType(e *eventlog.Event) string {
 func eventMetadata(e *eventlog.Event) map[string]string {
 	return map[string]string{"type": e.Type, "created": created(e), "content-type": contentType(e)}
 }
-
-// isMetaStream says whether a stream holds the metadata of another.
-func isMetaStream(name string) bool { return strings.HasPrefix(name, "$$") }

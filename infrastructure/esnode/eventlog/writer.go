@@ -160,7 +160,7 @@ func (l *Log) commit(batch []*request) {
 	}
 	if l.Err() == nil {
 		if err := l.db.Checkpoint(); err != nil {
-			l.stop(err)
+			_ = l.stop(err) // told to everybody who asks from here on
 		}
 	}
 	if l.Err() == nil && l.ledger.behind() {
