@@ -28,10 +28,23 @@ import (
 type edge struct {
 	t         *testing.T
 	app       *app
+	written   []string // tidemarks of the last commands
 	config    Config
 	documents *documentstest.Faulty
 	secret    []byte // not nil: callers need tokens
 	token     string
+	mu        sync.Mutex
+}
+
+// shown waits until the screens behind paths show everything written so far.
+func (e *edge) shown(paths ...string) {
+	e.t.Helper()
+	e.mu.Lock()
+	tokens := strings.Join(e.written, ", ")
+	e.mu.Unlock()
+	for _, path := range paths {
+		e.send("GET", path, nil, "Tidemark", tokens, "Prefer", "wait=30").expect(http.StatusOK, "")
+	}
 }
 
 // edgeOptions say what differs from the defaults.
@@ -180,6 +193,11 @@ func (e *edge) send(method, path string, in any, headers ...string) got {
 	text, err := io.ReadAll(response.Body)
 	if err != nil {
 		e.t.Fatal(err)
+	}
+	if token := response.Header.Get("Tidemark"); token != "" && method != http.MethodGet {
+		e.mu.Lock()
+		e.written = append(e.written, token)
+		e.mu.Unlock()
 	}
 	return got{e.t, response.StatusCode, response.Header, text, method + " " + path}
 }
