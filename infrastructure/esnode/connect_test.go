@@ -15,6 +15,7 @@ import (
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/gossip"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/serverfeatures"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
+	"go.uber.org/goleak"
 	"golang.org/x/net/http2"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
@@ -174,6 +175,7 @@ func TestPanicsAreRecoveredAsUnknown(t *testing.T) {
 }
 
 func TestStopEndsSubscriptionsAndMayBeRepeated(t *testing.T) {
+	before := goleak.IgnoreCurrent()
 	r := start(t)
 	sub, err := r.client.SubscribeToAll(r.ctx, esdb.SubscribeToAllOptions{From: esdb.Start{}})
 	r.must(err)
@@ -210,6 +212,10 @@ func TestStopEndsSubscriptionsAndMayBeRepeated(t *testing.T) {
 	if err := r.node.Start("127.0.0.1:0"); err == nil {
 		t.Error("a stopped node started again")
 	}
+	r.client.Close()
+	r.conn.Close()
+	r.must(r.log.Close())
+	goleak.VerifyNone(t, before)
 }
 
 func TestNodeThatNeverStartedStops(t *testing.T) {

@@ -122,9 +122,9 @@ func (f *feed) after(pos int64) (events []*eventlog.Event, head int64, changed <
 	return f.events[i:len(f.events):len(f.events)], max(f.head, pos), f.changed, true
 }
 
-// position is up to where the feed has read, with a channel that is closed when there is more.
-func (f *feed) position() (int64, <-chan struct{}) {
+// more is closed when the feed has read more.
+func (f *feed) more() <-chan struct{} {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	return f.head, f.changed
+	return f.changed
 }

@@ -164,6 +164,7 @@ func (n *Node) serverOptions() []grpc.ServerOption {
 		grpc.MaxRecvMsgSize(maxMessage),
 		grpc.MaxSendMsgSize(maxMessage),
 		grpc.MaxConcurrentStreams(10_000),
+		grpc.WaitForHandlers(true),
 		grpc.ChainUnaryInterceptor(n.unary),
 		grpc.ChainStreamInterceptor(n.stream),
 	}

@@ -53,8 +53,7 @@ func (s *source) fromEnd(ctx context.Context) error {
 	s.next = last + 1
 	if last < 0 {
 		// The stream does not exist or is deleted: whatever is written to it from now on is news.
-		_, changed := s.node.feed.position()
-		s.live, s.position, s.changed = true, head, changed
+		s.live, s.position, s.changed = true, head, s.node.feed.more()
 	}
 	return err
 }
@@ -89,7 +88,7 @@ func (s *source) wait() <-chan struct{} { return s.changed }
 
 func (s *source) readAll(ctx context.Context, limit, window int) (found, error) {
 	// Whatever is in the log before the read is found by it: the feed is needed from there on.
-	head, changed := s.node.feed.position()
+	head, changed := s.node.store.Head(), s.node.feed.more()
 	page, err := s.node.store.ReadAll(ctx, eventlog.AllQuery{From: s.next, Window: window, Limit: limit, ResolveLinks: s.resolve, Filter: s.filter})
 	if err != nil {
 		return found{}, err
@@ -109,7 +108,7 @@ func (s *source) readAll(ctx context.Context, limit, window int) (found, error) 
 }
 
 func (s *source) readStream(ctx context.Context, limit int) (found, error) {
-	head, changed := s.node.feed.position()
+	head, changed := s.node.store.Head(), s.node.feed.more()
 	page, err := s.node.store.ReadStream(ctx, eventlog.StreamQuery{Stream: s.stream, From: s.next, Limit: limit, ResolveLinks: s.resolve})
 	if errors.Is(err, eventlog.ErrNotFound) {
 		page, err = eventlog.StreamPage{End: true, Next: s.next}, nil
