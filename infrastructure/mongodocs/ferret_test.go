@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/FerretDB/FerretDB/ferretdb"
 )
@@ -77,6 +78,9 @@ var databases atomic.Int64
 // open gives a store on an empty database of a server, which is dropped in the end.
 func open(t testing.TB, uri string, options Options) *Store {
 	t.Helper()
+	if options.Timeout == 0 {
+		options.Timeout = time.Minute // FerretDB is slow on a busy machine, and more so under the race detector
+	}
 	options.Database = fmt.Sprintf("tidemark_test_%d_%d", os.Getpid(), databases.Add(1))
 	store, err := Open(t.Context(), uri, options)
 	if err != nil {

@@ -31,7 +31,7 @@ var migrations = []string{
 // Options tune a store. The zero value of a field means its default.
 type Options struct {
 	Readers    int // connections for reading; default 4
-	CacheBytes int // page cache of each connection; default 16 MiB
+	CacheBytes int // page cache of each reading connection; default 16 MiB. That of the writer is four times as large
 
 	// Committed is called after each commit with the number of calls and puts that shared it and how long
 	// it took. It must not block.
@@ -74,6 +74,9 @@ func Open(path string, options Options) (*Store, error) {
 		closing: make(chan struct{}),
 		written: make(chan struct{}),
 	}
+	if options.CacheBytes <= 0 {
+		options.CacheBytes = 16 << 20
+	}
 	var err error
 	s.db, err = sqlite.Open(path, sqlite.Options{
 		ApplicationID: applicationID, Migrations: migrations, Readers: options.Readers, CacheBytes: options.CacheBytes, VFS: options.vfs,
@@ -82,6 +85,10 @@ func Open(path string, options Options) (*Store, error) {
 		return nil, fmt.Errorf("open document store: %w", err)
 	}
 	catalog, err := readCatalog(s.db.Writer())
+	if err == nil {
+		// A rebuild touches pages of all indexes at random; those that don't fit are written again and again.
+		err = s.db.Writer().Exec(fmt.Sprintf("PRAGMA cache_size=%d", -4*options.CacheBytes>>10))
+	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open document store: %w", err), s.db.Close())
 	}
@@ -99,6 +106,14 @@ func (s *Store) Close() error {
 		s.closed = s.db.Close()
 	})
 	return s.closed
+}
+
+// Backup copies the file as it is at one moment to path, which must not exist, while the store goes on.
+func (s *Store) Backup(ctx context.Context, path string) error {
+	if err := s.db.Backup(ctx, path); err != nil {
+		return fmt.Errorf("document store: %w", err)
+	}
+	return nil
 }
 
 // Ping implements readmodels.Documents. It fails after an I/O error that ended the store's writing.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -112,6 +113,67 @@ func TestReopen(t *testing.T) {
 	}
 	if _, steps := second.plan(collection); len(steps) != 0 {
 		t.Fatalf("a collection that is there needs %q", steps)
+	}
+}
+
+// Close may come at any time: every call ends, and what was acknowledged is there.
+func TestCloseUnderLoad(t *testing.T) {
+	for round := range 20 {
+		path := filepath.Join(t.TempDir(), fmt.Sprintf("documents-%d.db", round))
+		store := open(t, path, Options{})
+		if err := store.Ensure(t.Context(), benchmarked); err != nil {
+			t.Fatal(err)
+		}
+		const writers = 8
+		written := make(chan string, 10_000)
+		var running sync.WaitGroup
+		for w := range writers {
+			running.Go(func() {
+				for i := 0; ; i++ {
+					put := batch(w*1000+i, 1, 1)
+					_, err := store.Write(t.Context(), benchmarked.Name, put)
+					if domain.KindOf(err) == domain.KindUnavailable {
+						return
+					}
+					if err != nil {
+						t.Errorf("write: %v", err)
+						return
+					}
+					written <- put[0].Document.ID
+				}
+			})
+		}
+		eventually(t, func() bool { return len(written) > round })
+		if err := store.Close(); err != nil {
+			t.Fatal(err)
+		}
+		running.Wait()
+		close(written)
+		again := open(t, path, Options{})
+		for id := range written {
+			if found, err := again.Load(t.Context(), benchmarked.Name, []string{id}); err != nil || len(found) != 1 {
+				t.Fatalf("%s was acknowledged: %d documents, %v", id, len(found), err)
+			}
+		}
+	}
+}
+
+// A backup is a store of its own.
+func TestBackup(t *testing.T) {
+	dir := t.TempDir()
+	store := open(t, filepath.Join(dir, "documents.db"), Options{})
+	if err := store.Ensure(t.Context(), benchmarked); err != nil {
+		t.Fatal(err)
+	}
+	fill(t, store, 100)
+	if err := store.Backup(t.Context(), filepath.Join(dir, "backup.db")); err != nil {
+		t.Fatal(err)
+	}
+	fill(t, store, 200)
+	copied := open(t, filepath.Join(dir, "backup.db"), Options{})
+	found, err := copied.Find(t.Context(), benchmarked.Name, readmodels.Find{Limit: 1000})
+	if err != nil || len(found) != 100 {
+		t.Fatalf("%d documents, %v", len(found), err)
 	}
 }
 

@@ -47,6 +47,11 @@ func (s *Store) submit(ctx context.Context, j *job) error {
 			return unavailable(ctx.Err()) // the writer will pass it by
 		}
 		return unknown(ctx.Err())
+	case <-s.written:
+		if j.claimed.CompareAndSwap(false, true) {
+			return unavailable(errClosed) // queued behind the writer's back, while it ended
+		}
+		return <-j.done
 	}
 }
 
