@@ -21,8 +21,11 @@ func (s *Store) Ensure(ctx context.Context, collection readmodels.Collection) er
 	if err := ctx.Err(); err != nil {
 		return unavailable(err)
 	}
-	ctx, cancel := s.bounded(ctx)
-	defer cancel()
+	if _, ok := ctx.Deadline(); !ok {
+		bounded, cancel := context.WithTimeout(ctx, indexWithin)
+		defer cancel()
+		ctx = bounded
+	}
 	if err := again(ctx, func() error { return s.ensure(ctx, collection) }); err != nil {
 		return err
 	}

@@ -50,6 +50,9 @@ const (
 	// selectWithin bounds the wait for a server that takes the command. An election takes seconds.
 	selectWithin = 5 * time.Second
 
+	// indexWithin bounds the making of indexes, which takes minutes where there are many documents already.
+	indexWithin = 10 * time.Minute
+
 	idsPerCommand = 1000
 )
 

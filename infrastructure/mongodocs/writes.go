@@ -136,20 +136,22 @@ func (s *Store) writeChunk(ctx context.Context, collection string, chunk []*entr
 			return nil
 		}
 		err := s.attempt(ctx, collection, open)
-		if err == nil {
-			continue
+		if err == nil && len(undecided(open)) == 0 {
+			return nil
 		}
-		if isDefect(err) {
-			return err
-		}
-		failed = err
-		for _, e := range undecided(chunk) {
-			e.doubtful = true
+		if err != nil {
+			if isDefect(err) {
+				return err
+			}
+			failed = err
+			for _, e := range undecided(open) {
+				e.doubtful = true
+			}
 		}
 		if err := pause(ctx, wait.NextBackOff()); err != nil {
 			return errors.Join(failed, err)
 		}
-		if err := s.review(ctx, collection, undecided(chunk)); err != nil {
+		if err := s.review(ctx, collection, undecided(open)); err != nil {
 			failed = errors.Join(failed, err)
 		}
 	}

@@ -22,13 +22,29 @@ func checkConditions(t *testing.T, s *suite) {
 		doc("h", 1, `{}`),
 		readmodels.Document{ID: "i", Version: 1},
 	)
+	for _, test := range comparisons() {
+		what := fmt.Sprintf("%s %d %v", test.path, test.op, test.value)
+		where := []readmodels.Condition{{Path: test.path, Op: test.op, Value: test.value}}
+		s.same(what, s.find(things, readmodels.Find{Where: where, Limit: 100}), test.want)
+	}
+	both := []readmodels.Condition{
+		{Path: "s", Op: readmodels.GreaterOrEqual, Value: "B"}, {Path: "s", Op: readmodels.Less, Value: "c"}, {Path: "n", Op: readmodels.Less, Value: int64(10)},
+	}
+	s.same("conditions all hold", s.find(things, readmodels.Find{Where: both, Limit: 100}), []string{"a", "b"})
+	s.same("limit", s.find(things, readmodels.Find{Limit: 3}), []string{"a", "b", "c"})
+}
+
+// comparison is one condition and what it finds.
+type comparison struct {
+	path  string
+	op    readmodels.Op
+	value any
+	want  []string
+}
+
+func comparisons() []comparison {
 	const large = int64(1)<<53 + 1
-	tests := []struct {
-		path  string
-		op    readmodels.Op
-		value any
-		want  []string
-	}{
+	return []comparison{
 		{"n", readmodels.Equal, int64(9), []string{"c"}},
 		{"n", readmodels.Equal, large, []string{"e"}},
 		{"n", readmodels.Equal, large - 1, nil},
@@ -60,16 +76,6 @@ func checkConditions(t *testing.T, s *suite) {
 		{"_id", readmodels.In, []any{"a", "h", "zz"}, []string{"a", "h"}},
 		{"_id", readmodels.NotEqual, "a", []string{"b", "c", "d", "e", "f", "g", "h", "i"}},
 	}
-	for _, test := range tests {
-		what := fmt.Sprintf("%s %d %v", test.path, test.op, test.value)
-		where := []readmodels.Condition{{Path: test.path, Op: test.op, Value: test.value}}
-		s.same(what, s.find(things, readmodels.Find{Where: where, Limit: 100}), test.want)
-	}
-	both := []readmodels.Condition{
-		{Path: "s", Op: readmodels.GreaterOrEqual, Value: "B"}, {Path: "s", Op: readmodels.Less, Value: "c"}, {Path: "n", Op: readmodels.Less, Value: int64(10)},
-	}
-	s.same("conditions all hold", s.find(things, readmodels.Find{Where: both, Limit: 100}), []string{"a", "b"})
-	s.same("limit", s.find(things, readmodels.Find{Limit: 3}), []string{"a", "b", "c"})
 }
 
 func checkOrder(t *testing.T, s *suite) {
