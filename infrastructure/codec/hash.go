@@ -13,16 +13,30 @@ import (
 // is preceded by its length, so that nothing can move from one into another. Metadata counts in a
 // canonical form (sorted keys, no blanks), so that re-indenting an export changes nothing.
 func Hash(raw Raw) string {
-	prev, rest := canonicalMeta(raw.Metadata)
-	sum := sha256.New()
-	revision := binary.BigEndian.AppendUint64(nil, uint64(raw.Revision))
-	for _, part := range [][]byte{
-		[]byte(prev), []byte(raw.Stream), revision, []byte(raw.Type), []byte(raw.ID), raw.Data, rest,
-	} {
-		sum.Write(binary.BigEndian.AppendUint64(nil, uint64(len(part))))
-		sum.Write(part)
+	var room [1024]byte
+	prev, rest, plain := canonicalPlain(raw.Metadata, room[:0])
+	if !plain {
+		prev, rest = canonicalMeta(raw.Metadata)
 	}
-	return hex.EncodeToString(sum.Sum(nil))
+	return hashOf(raw, prev, rest)
+}
+
+func hashOf(raw Raw, prev string, rest []byte) string {
+	var room [2048]byte
+	content := appendPart(room[:0], prev)
+	content = appendPart(content, raw.Stream)
+	content = binary.BigEndian.AppendUint64(content, 8)
+	content = binary.BigEndian.AppendUint64(content, uint64(raw.Revision))
+	content = appendPart(content, raw.Type)
+	content = appendPart(content, raw.ID)
+	content = appendPart(content, raw.Data)
+	content = appendPart(content, rest)
+	sum := sha256.Sum256(content)
+	return hex.EncodeToString(sum[:])
+}
+
+func appendPart[T string | []byte](content []byte, part T) []byte {
+	return append(binary.BigEndian.AppendUint64(content, uint64(len(part))), part...)
 }
 
 // canonicalMeta gives the previous event's hash and the metadata without the hashes; what is no

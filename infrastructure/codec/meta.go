@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tidemark-dev/tidemark/domain"
@@ -43,9 +44,10 @@ func encodeMeta(raw Raw, meta domain.Meta) (metadata []byte, hash string, err er
 	if raw.Metadata, err = json.Marshal(stored); err != nil {
 		return nil, "", err
 	}
-	stored.Hash = Hash(raw)
-	metadata, err = json.Marshal(stored)
-	return metadata, stored.Hash, err
+	hash = Hash(raw)
+	metadata = slices.Grow(raw.Metadata[:len(raw.Metadata)-1], len(`,"hash":""}`)+len(hash))
+	metadata = append(append(metadata, `,"hash":"`...), hash...) // the last of storedMeta's fields
+	return append(metadata, '"', '}'), hash, nil
 }
 
 // envelope is decoded metadata: the known part, and what only old shapes need.
@@ -54,11 +56,23 @@ type envelope struct {
 	currency string // of amounts in version-1 data
 }
 
+func newEnvelope() envelope {
+	return envelope{meta: domain.Meta{SchemaVersion: 1}, currency: "EUR"}
+}
+
 // decodeMeta reads metadata leniently, because other writers put their own things there: a known key
 // of a wrong type counts as missing. Only the schema version is taken seriously, since the meaning
 // of the data hangs on it. No metadata at all is version 1.
 func decodeMeta(metadata []byte) (envelope, error) {
-	result := envelope{meta: domain.Meta{SchemaVersion: 1}, currency: "EUR"}
+	if result, ok := decodePlain(metadata); ok {
+		return result, nil
+	}
+	return decodeAnyMeta(metadata)
+}
+
+// decodeAnyMeta is decodeMeta for metadata of any kind, and says what all metadata means.
+func decodeAnyMeta(metadata []byte) (envelope, error) {
+	result := newEnvelope()
 	if len(bytes.TrimSpace(metadata)) == 0 {
 		return result, nil
 	}

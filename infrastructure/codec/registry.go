@@ -23,6 +23,8 @@ type kind struct {
 	version int // of today's shape
 	shape   reflect.Type
 	upcast  map[int]upcaster // old version → event of today
+
+	freeForm bool // shape has parts that may hold anything
 }
 
 // upcaster reads data of one old version. dated is when the data says it happened, zero if it does not.
@@ -54,7 +56,9 @@ func register(changed map[string]map[int]upcaster, lists ...[]domain.Event) map[
 		if _, twice := kinds[name]; twice {
 			panic("codec: two types carry the stored name " + name)
 		}
-		kinds[name] = kind{name: name, version: 1 + len(changed[name]), shape: reflect.TypeOf(event), upcast: changed[name]}
+		shape := reflect.TypeOf(event)
+		kinds[name] = kind{name: name, version: 1 + len(changed[name]), shape: shape, upcast: changed[name],
+			freeForm: isFreeForm(shape, map[reflect.Type]bool{})}
 	}
 	for name := range changed {
 		if _, known := kinds[name]; !known {
@@ -88,7 +92,7 @@ func (k kind) decode(stored envelope, data []byte) (domain.Event, time.Time, err
 // a field can still run beside it.
 func (k kind) today(data []byte) (domain.Event, error) {
 	pointer := reflect.New(k.shape)
-	if err := unmarshal(data, pointer.Interface()); err != nil {
+	if err := unmarshal(data, pointer.Interface(), k.freeForm); err != nil {
 		return nil, err
 	}
 	event, ok := pointer.Elem().Interface().(domain.Event)
@@ -99,17 +103,44 @@ func (k kind) today(data []byte) (domain.Event, error) {
 }
 
 // unmarshal takes exactly one JSON object, and keeps numbers in free-form parts as they were written.
-func unmarshal(data []byte, target any) error {
-	var object map[string]json.RawMessage
-	if err := json.Unmarshal(data, &object); err != nil {
-		return err
-	}
-	if object == nil {
+func unmarshal(data []byte, target any, freeForm bool) error {
+	if !isObject(data) {
+		var object map[string]json.RawMessage
+		if err := json.Unmarshal(data, &object); err != nil {
+			return err
+		}
 		return fmt.Errorf("data is null, not an object")
+	}
+	if !freeForm {
+		return json.Unmarshal(data, target)
+	}
+	if !json.Valid(data) {
+		return json.Unmarshal(data, new(any)) // says what is wrong with it
 	}
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	decoder.UseNumber()
 	return decoder.Decode(target)
+}
+
+// isFreeForm says whether a shape has parts whose type the JSON decides.
+func isFreeForm(shape reflect.Type, seen map[reflect.Type]bool) bool {
+	if seen[shape] {
+		return false
+	}
+	seen[shape] = true
+	switch shape.Kind() {
+	case reflect.Interface:
+		return true
+	case reflect.Pointer, reflect.Slice, reflect.Array, reflect.Map:
+		return isFreeForm(shape.Elem(), seen)
+	case reflect.Struct:
+		for field := range shape.Fields() {
+			if isFreeForm(field.Type, seen) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // lists are the events of every package of the domain.
