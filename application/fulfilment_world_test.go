@@ -124,11 +124,6 @@ func (s *depot) stock(sku string) inventory.Stock {
 	return must[Loaded[inventory.Stock]](s.t)(Load(s.t.Context(), s.service.Executor, Stocks, sku)).State
 }
 
-func (s *depot) balance(id string) int64 {
-	s.t.Helper()
-	return must[Loaded[account.Account]](s.t)(Load(s.t.Context(), s.service.Executor, Accounts, id)).State.Balance
-}
-
 // pending are the deliveries that nobody has settled, shuffled, some of them twice.
 func (s *depot) pending() []domain.Delivery {
 	s.store.mu.Lock()

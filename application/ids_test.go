@@ -10,7 +10,7 @@ import (
 )
 
 func TestCommandIDStandsForPrincipalAndKey(t *testing.T) {
-	if CommandID("ann", "k1") != CommandID("ann", "k1") {
+	if first, again := CommandID("ann", "k1"), CommandID("ann", "k1"); first != again {
 		t.Error("the same pair gives two ids")
 	}
 	seen := map[string]string{}

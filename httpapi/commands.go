@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -104,7 +105,7 @@ func (o operation) checkBody(text []byte) ([]domain.Field, error) {
 var noDeadline time.Time
 
 func fieldsOf(err error) []domain.Field {
-	if e, ok := err.(*domain.Error); ok {
+	if e, ok := errors.AsType[*domain.Error](err); ok {
 		return e.Fields
 	}
 	return nil
@@ -201,7 +202,7 @@ func (s *Server) attempt(ctx context.Context, command application.Command, in in
 	for {
 		command.IfRevision = &tried
 		done, err := do(ctx, command, in)
-		e, mismatch := err.(*domain.Error)
+		e, mismatch := errors.AsType[*domain.Error](err)
 		if !mismatch || e.Kind != domain.KindMismatch || e.Revision == nil || *e.Revision <= tried || !slices.Contains(in.revisions, *e.Revision) {
 			return done, err
 		}

@@ -61,7 +61,7 @@ func checkValue(schema *openapi3.Schema, value any, pointer string) []domain.Fie
 }
 
 func collect(err error, pointer string, found *[]domain.Field) {
-	if all, ok := err.(openapi3.MultiError); ok {
+	if all, ok := err.(openapi3.MultiError); ok { //nolint:errorlint // the validator nests them bare
 		for _, e := range all {
 			collect(e, pointer, found)
 		}

@@ -53,7 +53,6 @@ func TestRetryHealsInOrder(t *testing.T) {
 	}
 	s.poison("inventory-A", 2, true)
 	deliver(t, e, s.deliveries())
-	want := orderlyOf(t, s, e)
 	still, err := e.Operations().Retry(t.Context(), "stock_levels", nil)
 	if err != nil || still.Tried != 1 || still.Healed != 0 || still.Blocked[0].Attempts < 2 {
 		t.Fatalf("a retry before the repair: %+v, %v", still, err)
@@ -69,7 +68,7 @@ func TestRetryHealsInOrder(t *testing.T) {
 			t.Fatalf("%s after the repair: %+v, %v", m.Name, healed, err)
 		}
 	}
-	if want = orderlyOf(t, s, e); !cmp.Equal(want, dump(t, e.options.Documents, generation{stockLevels, 1})) {
+	if want := orderlyOf(t, s, e); !cmp.Equal(want, dump(t, e.options.Documents, generation{stockLevels, 1})) {
 		t.Error(cmp.Diff(want, dump(t, e.options.Documents, generation{stockLevels, 1})))
 	}
 }

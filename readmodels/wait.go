@@ -224,9 +224,9 @@ func (e *Engine) whileServing(life context.Context, g generation, ended chan err
 	for {
 		select {
 		case <-life.Done():
-			_ = <-ended // it ended because its life did
+			<-ended //nolint:errcheck // it ended because its life did
 			return false
-		case <-ended:
+		case <-ended: //nolint:errcheck // why does not matter: it is tried again
 			return true
 		case <-tick.C:
 			if record, err := e.registry.of(life, g.model); err == nil && record.Live != g.number {

@@ -20,13 +20,14 @@ import (
 )
 
 // warehouse is a node with people at work on it, and as many fulfilment workers as a test wants, each with
-// a connection, a service and an order board of its own.
+// a connection and a service of its own. They share an order board, as replicas do.
 type warehouse struct {
 	t      testing.TB
 	node   *commandNode
 	store  *esdb.Store
 	people *application.Service
 	limits fulfilment.Limits
+	board  *readmodels.Engine
 	faulty []interface{ Heal() }
 
 	mu     sync.Mutex
@@ -70,8 +71,10 @@ func (w *warehouse) worker(faults storetest.Faults) {
 	process := application.NewFulfilment(service, application.FulfilmentOptions{
 		Limits: w.limits, Wake: func(at time.Time) { timers.Wake(at) },
 	})
-	engine := w.board(own, documentstest.Faults{Seed: faults.Seed, Unavailable: faults.Unavailable, Lost: faults.Lost})
-	timers = application.NewTimers(deadlines{engine.Reader()}, process.Advance, machineClock{}, application.TimersOptions{Recheck: time.Second, Backoff: 200 * time.Millisecond})
+	if w.board == nil {
+		w.openBoard(documentstest.Faults{Seed: faults.Seed, Unavailable: faults.Unavailable, Lost: faults.Lost})
+	}
+	timers = application.NewTimers(deadlines{w.board.Reader()}, process.Advance, machineClock{}, application.TimersOptions{Recheck: time.Second, Backoff: 200 * time.Millisecond})
 
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
@@ -85,8 +88,8 @@ func (w *warehouse) worker(faults storetest.Faults) {
 	})
 }
 
-// board keeps an order board over documents of its own.
-func (w *warehouse) board(store *esdb.Store, faults documentstest.Faults) *readmodels.Engine {
+// openBoard keeps the order board.
+func (w *warehouse) openBoard(faults documentstest.Faults) {
 	w.t.Helper()
 	file, err := sqlitedocs.Open(filepath.Join(w.t.TempDir(), "documents.db"), sqlitedocs.Options{})
 	if err != nil {
@@ -100,23 +103,22 @@ func (w *warehouse) board(store *esdb.Store, faults documentstest.Faults) *readm
 			models = append(models, m)
 		}
 	}
-	engine := readmodels.New(readmodels.Options{
-		Documents: documents, Streams: store, Log: store, Clock: machineClock{}, Models: models, Logger: slog.New(slog.DiscardHandler),
+	w.board = readmodels.New(readmodels.Options{
+		Documents: documents, Streams: w.store, Log: w.store, Clock: machineClock{}, Models: models, Logger: slog.New(slog.DiscardHandler),
 		OrderOpenFor: w.limits.OpenFor, PrepareWithin: w.limits.PrepareWithin, Nudge: w.limits.Nudge, Grace: 100 * time.Millisecond,
 	})
 	ctx, cancel := context.WithCancel(context.Background())
-	engine.Start(ctx)
+	w.board.Start(ctx)
 	var running sync.WaitGroup
-	running.Go(func() { _ = engine.Follow(ctx, true, nil) })
+	running.Go(func() { _ = w.board.Follow(ctx, true, nil) })
 	w.t.Cleanup(func() {
 		cancel()
-		engine.Stop()
+		w.board.Stop()
 		running.Wait()
 		if err := file.Close(); err != nil {
 			w.t.Error(err)
 		}
 	})
-	return engine
 }
 
 // heal ends all faults.

@@ -56,7 +56,7 @@ func TestExpectedRevisionDecides(t *testing.T) {
 				r := &rig{T: t, log: r.log, node: r.node, client: r.client, conn: r.conn, ctx: r.ctx}
 				r.prepare(state, stream)
 				done, err := r.client.AppendToStream(r.ctx, stream, esdb.AppendToStreamOptions{ExpectedRevision: expectations[expectation]}, event("x"))
-				got := ""
+				var got string
 				switch {
 				case err == nil:
 					got = fmt.Sprintf("at %d", done.NextExpectedVersion)

@@ -91,7 +91,6 @@ func TestFaultsCarryTheirTrailers(t *testing.T) {
 			t.Errorf("the official client reads %q: %v", name, err)
 		}
 	}
-	trailers = nil
 	if _, trailers, err = r.rawRead(readOptions("$$plain")); first(trailers, "stream-name") != "$$plain" {
 		t.Errorf("metadata of a tombstoned stream: %v %v", err, trailers)
 	}

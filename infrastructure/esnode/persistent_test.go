@@ -278,7 +278,7 @@ func TestTombstonedSourceFaultsTheGroup(t *testing.T) {
 	_, err = r.client.TombstoneStream(r.ctx, "s", esdb.TombstoneStreamOptions{})
 	r.must(err)
 	c.expectDropped("tombstone")
-	c, err = r.rawConsume("s", "g", 10)
+	_, err = r.rawConsume("s", "g", 10)
 	if statusOf(err) != codes.Canceled {
 		t.Errorf("a new consumer: %v", err)
 	}

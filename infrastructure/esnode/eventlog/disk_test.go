@@ -1,7 +1,6 @@
 package eventlog
 
 import (
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -42,8 +41,6 @@ type step struct {
 	data   []byte
 	note   int
 }
-
-var errDisk = errors.New("the disk fails, as it was told")
 
 func newDisk(t testing.TB) *disk {
 	d := &disk{name: fmt.Sprintf("disk-%s-%d", filepath.Base(t.TempDir()), rand.Uint64())}
