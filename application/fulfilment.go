@@ -5,8 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/tidemark-dev/tidemark/domain"
 	"github.com/tidemark-dev/tidemark/domain/fulfilment"
 	"github.com/tidemark-dev/tidemark/domain/order"
@@ -235,10 +233,6 @@ func (r *run) expire(ctx context.Context) error {
 	return err
 }
 
-// stepSpace is the name space of the ids of the process' commands. It was drawn once and must never
-// change: it lets a command be recognised whoever sends it again.
-var stepSpace = uuid.MustParse("c2d1e7f4-9a35-5b0e-8f61-2b7f0a9d4c13")
-
 // command is the envelope of a step's command. Its id derives from the process and the step alone.
 func (r *run) command(step, sku, intentID string) Command {
 	because := intentID
@@ -250,7 +244,7 @@ func (r *run) command(step, sku, intentID string) Command {
 		correlation = r.order.Meta.CorrelationID
 	}
 	return Command{
-		ID:        uuid.NewSHA1(stepSpace, []byte(r.orderID+"/"+step+"/"+sku)).String(),
+		ID:        fulfilment.CommandID(r.orderID, fulfilment.StepName(step), sku),
 		Operation: "fulfilment." + step, Actor: FulfilmentActor,
 		CorrelationID: correlation, CausationID: because, TraceParent: r.because.traceParent,
 	}

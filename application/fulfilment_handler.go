@@ -7,8 +7,6 @@ import (
 	"runtime/debug"
 	"sync"
 
-	"github.com/google/uuid"
-
 	"github.com/tidemark-dev/tidemark/domain"
 	"github.com/tidemark-dev/tidemark/domain/account"
 	"github.com/tidemark-dev/tidemark/domain/fulfilment"
@@ -120,7 +118,7 @@ func (f *Fulfilment) undoLate(ctx context.Context, orderID string, d domain.Deli
 		return err
 	}
 	command := Command{
-		ID: uuid.NewSHA1(stepSpace, []byte("late/"+d.ID)).String(), Operation: "fulfilment.late", Actor: FulfilmentActor,
+		ID: fulfilment.CommandID(orderID, "late", d.ID), Operation: "fulfilment.late", Actor: FulfilmentActor,
 		CorrelationID: d.Meta.CorrelationID, CausationID: d.ID, TraceParent: d.Meta.TraceParent,
 	}
 	r := &run{Fulfilment: f, orderID: orderID, process: process.State}

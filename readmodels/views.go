@@ -140,6 +140,8 @@ type Fulfilment struct {
 	Status     string           `json:"status"`
 	Reason     string           `json:"reason,omitempty"`
 	Steps      []FulfilmentStep `json:"steps"`
+	WaitsFor   string           `json:"waitsFor,omitempty"`
+	WaitsUntil string           `json:"waitsUntil,omitempty"`
 	PrepareBy  string           `json:"prepareBy,omitempty"`
 	StartedAt  string           `json:"startedAt"`
 	PreparedAt string           `json:"preparedAt,omitempty"`
@@ -150,14 +152,15 @@ type Fulfilment struct {
 
 // FulfilmentStep is a step of a fulfilment.
 type FulfilmentStep struct {
-	Name     string `json:"name"`
-	SKU      string `json:"sku,omitempty"`
-	Status   string `json:"status"`
-	Attempts int    `json:"attempts"`
-	At       string `json:"at"`
-	Code     string `json:"code,omitempty"`
-	Reason   string `json:"reason,omitempty"`
-	RetryAt  string `json:"retryAt,omitempty"`
+	Name      string `json:"name"`
+	SKU       string `json:"sku,omitempty"`
+	Status    string `json:"status"`
+	Attempts  int    `json:"attempts"`
+	At        string `json:"at"`
+	Code      string `json:"code,omitempty"`
+	Reason    string `json:"reason,omitempty"`
+	RetryAt   string `json:"retryAt,omitempty"`
+	CommandID string `json:"commandId,omitempty"` // of the command that was sent
 }
 
 // FulfilmentView is the answer about a fulfilment at a revision, without its age.
@@ -167,7 +170,12 @@ func FulfilmentView(orderID string, revision int64, p fulfilment.Process) Fulfil
 	for i, s := range p.Steps {
 		view.Steps[i] = FulfilmentStep{Name: string(s.Name), SKU: s.SKU, Status: string(s.Status), Attempts: s.Attempts, At: Stamp(s.At),
 			Code: s.Code, Reason: s.Reason, RetryAt: stampOf(s.RetryAt)}
+		if s.Attempts > 0 {
+			view.Steps[i].CommandID = fulfilment.CommandID(orderID, s.Name, s.SKU)
+		}
 	}
+	what, until := p.WaitsFor()
+	view.WaitsFor, view.WaitsUntil = what, stampOf(until)
 	return view
 }
 

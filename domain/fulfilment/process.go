@@ -4,6 +4,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/tidemark-dev/tidemark/domain"
 )
 
@@ -102,6 +104,44 @@ func (p Process) Step(name StepName, sku string) (Step, bool) {
 
 func (p Process) index(name StepName, sku string) int {
 	return slices.IndexFunc(p.Steps, func(s Step) bool { return s.Name == name && s.SKU == sku })
+}
+
+// stepSpace is the name space of the ids of the process' commands. It was drawn once and must never
+// change: it lets a command be recognised whoever sends it again.
+var stepSpace = uuid.MustParse("c2d1e7f4-9a35-5b0e-8f61-2b7f0a9d4c13")
+
+// CommandID is the id of a step's command. It derives from the process and the step alone, whoever sends
+// the command, and however often.
+func CommandID(orderID string, step StepName, sku string) string {
+	return uuid.NewSHA1(stepSpace, []byte(orderID+"/"+string(step)+"/"+sku)).String()
+}
+
+// WaitsFor says in a few words what a process waits for, and until when at the longest if that is known;
+// empty for one that has ended.
+func (p Process) WaitsFor() (what string, until *time.Time) {
+	if p.Status == StatusRunning {
+		until = &p.PrepareBy
+	}
+	for _, s := range p.Steps {
+		name := string(s.Name)
+		if s.SKU != "" {
+			name += " " + s.SKU
+		}
+		switch {
+		case s.Status == Failed:
+			return "the next try of " + name, s.RetryAt
+		case s.Open():
+			return "the outcome of " + name, until
+		}
+	}
+	switch p.Status {
+	case StatusRunning:
+		return "the order", until
+	case StatusPrepared:
+		return "the shipment or cancellation of the order", nil
+	default:
+		return "", nil
+	}
 }
 
 // Quantity is how many pieces of a SKU the process is about.
