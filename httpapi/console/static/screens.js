@@ -16,7 +16,7 @@ const orderColumns = [
 export function Board() {
   const [board, error] = useAnswer('/v1/board', 3000);
   return html`<h1>Order desk</h1><${Problem} error=${error} />
-    <div class="tiles">${Object.entries(board?.counts || {}).map(([status, n]) => html`<a class=${`tile ${status}`} href=${`#/orders?status=${status}`}><b>${n}</b>${status}</a>`)}</div>
+    <div class="tiles">${['created', 'confirmed', 'prepared', 'shipped', 'cancelled'].map((status) => html`<a class=${`tile ${status}`} href=${`#/orders?status=${status}`}><b>${board?.counts[status]}</b>${status}</a>`)}</div>
     <h2>To ship</h2><${Table} columns=${orderColumns} rows=${board?.toShip} empty="Nothing waits to be shipped." />
     <h2>Waiting longest</h2><${Table} columns=${orderColumns} rows=${board?.oldestWaiting} empty="No confirmed order waits." />`;
 }
