@@ -66,7 +66,7 @@ func (s *Store) ensure(ctx context.Context, collection readmodels.Collection) er
 // judgeIndexes tells a conflict, with an index of another name for instance, from a store that is away.
 func (s *Store) judgeIndexes(collection string, err error) error {
 	if hasCode(err, codeIndexOptions, codeIndexKeySpecs) {
-		return &IndexConflictError{Collection: collection, Index: "of ours", Found: "there in another form", Wanted: err.Error()}
+		return &IndexConflictError{Collection: collection, Err: err}
 	}
 	return translate(fmt.Errorf("create indexes of collection %s: %w", collection, err))
 }

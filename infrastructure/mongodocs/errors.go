@@ -32,12 +32,19 @@ const (
 type IndexConflictError struct {
 	Collection, Index string
 	Found, Wanted     string // the keys and options, as extended JSON
+	Err               error  // what the server said, if it found the conflict; then Index is empty
 }
 
 // Error implements error.
 func (e *IndexConflictError) Error() string {
+	if e.Err != nil {
+		return fmt.Sprintf("collection %s has an index that conflicts with ours; drop it and start again: %v", e.Collection, e.Err)
+	}
 	return fmt.Sprintf("index %s of collection %s is %s but must be %s; drop it and start again", e.Index, e.Collection, e.Found, e.Wanted)
 }
+
+// Unwrap gives what the server said.
+func (e *IndexConflictError) Unwrap() error { return e.Err }
 
 // translate turns the driver's errors into ours: what only a defect can cause stays as it is, all else is a
 // store that can't be reached or doesn't do its work, and may be tried again.

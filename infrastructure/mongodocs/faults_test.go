@@ -2,6 +2,7 @@ package mongodocs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -210,6 +211,18 @@ func TestOtherCallsSurviveTheNetwork(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// A conflict that only the server sees, with the same keys under another name, is one too.
+func TestIndexConflictFoundByTheServer(t *testing.T) {
+	store, w := prepared(t, Options{})
+	w.play(times(1, "createIndexes", fate{answer: bson.D{
+		{Key: "ok", Value: 0.0}, {Key: "errmsg", Value: "Index already exists with a different name: theirs"}, {Key: "code", Value: int32(85)},
+	}}))
+	err := store.Ensure(t.Context(), readmodels.Collection{Name: "orders", Indexes: [][]string{{"n"}}})
+	if conflict, ok := errors.AsType[*IndexConflictError](err); !ok || conflict.Collection != "orders" || conflict.Err == nil {
+		t.Fatalf("want an index conflict, have %v", err)
 	}
 }
 
