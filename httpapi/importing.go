@@ -87,6 +87,13 @@ func (run *importRun) serve(c echo.Context) error {
 		}
 		_ = control.SetReadDeadline(deadline)
 	})
+	go func() { // ends with the request
+		select {
+		case <-run.server.streams.done:
+			_ = control.SetReadDeadline(time.Unix(1, 0)) // wakes the reading of a line
+		case <-ctx.Done():
+		}
+	}()
 	var failed error
 	for pending := range run.results {
 		result := <-pending
@@ -115,11 +122,19 @@ func (run *importRun) read(ctx context.Context, body io.Reader, patience func(ti
 	lines := bufio.NewReaderSize(body, 64<<10)
 	for number := int64(1); ctx.Err() == nil; number++ {
 		patience(bodyTimeout)
-		text, err := readLine(lines)
+		var text []byte
+		var err error
+		if !run.server.stopping.Load() {
+			text, err = readLine(lines)
+		}
+		if run.server.stopping.Load() && !errors.Is(err, io.EOF) {
+			err = fail("stopping", "The service is stopping; the import ended here.")
+		}
 		patience(0)
 		ended := errors.Is(err, io.EOF)
 		if err != nil && !ended {
-			run.put(ctx, number, func() (string, error) { return "", err })
+			// Whoever writes the results takes them until there are no more, so this can't hang.
+			run.put(context.WithoutCancel(ctx), number, func() (string, error) { return "", err })
 			return
 		}
 		if text = bytes.TrimSpace(text); len(text) > 0 {

@@ -120,3 +120,33 @@ func TestAnImportSurvivesPanicsAndRefusals(t *testing.T) {
 		}
 	}
 }
+
+func TestStoppingEndsAnImportBetweenLines(t *testing.T) {
+	w := newWorld(t)
+	addr := w.listening()
+	reader, writer := io.Pipe()
+	defer writer.Close()
+	request, err := http.NewRequest("POST", "http://"+addr+"/v1/import/orders", reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", "application/x-ndjson")
+	go func() { _, _ = io.WriteString(writer, importLine("a")+"\n") }()
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	lines := bufio.NewScanner(response.Body)
+	if !lines.Scan() || !strings.Contains(lines.Text(), `"status":"created"`) {
+		t.Fatalf("%q", lines.Text())
+	}
+	stopped := make(chan error, 1)
+	go func() { stopped <- w.Stop(t.Context()) }()
+	if !lines.Scan() || !strings.Contains(lines.Text(), `"line":2`) {
+		t.Errorf("%q %v", lines.Text(), lines.Err())
+	}
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+}

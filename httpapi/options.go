@@ -34,7 +34,6 @@ type Options struct {
 	TrustedProxies []string // CIDRs of proxies whose X-Forwarded-For is believed
 	CORSOrigins    []string // exact origins that browsers may call from; none: closed
 	LowStock       int64    // available pieces below which stock is low; default 10
-	Version        string   // for GET /v1/version-like places; default "dev"
 
 	Metrics http.Handler                      // GET /metrics; nil: 404
 	Console http.Handler                      // GET /console; nil: none
@@ -146,7 +145,6 @@ func (o Options) withDefaults() Options {
 	o.RateLimit = orDefault(o.RateLimit, 100)
 	o.RateBurst = orDefault(o.RateBurst, int(max(1, 4*o.RateLimit)))
 	o.RequestTimeout = orDefault(o.RequestTimeout, 10*time.Second)
-	o.Version = orDefault(o.Version, "dev")
 	o.LowStock = orDefault(o.LowStock, 10)
 	o.Limits.Commands = orDefault(o.Limits.Commands, 64)
 	o.Limits.Queries = orDefault(o.Limits.Queries, 64)
