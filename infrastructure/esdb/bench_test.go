@@ -2,6 +2,7 @@ package esdb
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"sync/atomic"
@@ -91,4 +92,70 @@ func BenchmarkConsume(b *testing.B) {
 		}
 		return make([]error, len(batch))
 	})
+}
+
+// filled gives a Store whose log holds streams of a thousand events, more than the node keeps in memory.
+func filled(b *testing.B, events int) *Store {
+	b.Helper()
+	store := bench(b)
+	for i := range events / 1000 {
+		at := newStream
+		for range 10 {
+			done, err := store.Append(b.Context(), fmt.Sprintf("order-%d", i), at, claims(100))
+			if err != nil {
+				b.Fatal(err)
+			}
+			at = domain.Tip{Revision: done.Revision, Hash: done.Hash}
+		}
+	}
+	return store
+}
+
+func BenchmarkReadAllRaw(b *testing.B) {
+	const events = 20_000
+	store := filled(b, events)
+	for b.Loop() {
+		got := 0
+		for _, err := range store.ReadAllRaw(b.Context(), domain.From{}, []string{"order-"}) {
+			if err != nil {
+				b.Fatal(err)
+			}
+			got++
+		}
+		if got != events {
+			b.Fatalf("%d events", got)
+		}
+	}
+	b.ReportMetric(float64(b.N)*events/b.Elapsed().Seconds(), "events/s")
+}
+
+func BenchmarkReadLongStream(b *testing.B) {
+	store := filled(b, 20_000)
+	for b.Loop() {
+		for _, err := range store.ReadStreamRaw(b.Context(), "order-0", 0) {
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	b.ReportMetric(float64(b.N)*1000/b.Elapsed().Seconds(), "events/s")
+}
+
+func BenchmarkTail(b *testing.B) {
+	const events = 20_000
+	store := filled(b, events)
+	for b.Loop() {
+		got := 0
+		atEnd := errors.New("at the end")
+		err := store.Tail(b.Context(), domain.From{}, []string{"order-"}, func(_ context.Context, batch []domain.Delivery, _ uint64, live bool) error {
+			if got += len(batch); live {
+				return atEnd
+			}
+			return nil
+		})
+		if !errors.Is(err, atEnd) || got != events {
+			b.Fatalf("%d events, %v", got, err)
+		}
+	}
+	b.ReportMetric(float64(b.N)*events/b.Elapsed().Seconds(), "events/s")
 }

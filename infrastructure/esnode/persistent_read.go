@@ -8,7 +8,6 @@ import (
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
 	"google.golang.org/grpc/metadata"
 
-	"github.com/tidemark-dev/tidemark/infrastructure/esnode/eventlog"
 	"github.com/tidemark-dev/tidemark/infrastructure/esnode/groups"
 )
 
@@ -98,6 +97,7 @@ func receive(ctx context.Context, call persistent.PersistentSubscriptions_ReadSe
 // deliver sends what the group hands out until the call ends or the group drops the consumer.
 func (s *persistentService) deliver(ctx context.Context, call persistent.PersistentSubscriptions_ReadServer, c *consumer, key groupKey, text bool) error {
 	var queue []groups.Delivery
+	w := eventWriter{text: text}
 	for {
 		select {
 		case <-c.ready:
@@ -108,7 +108,7 @@ func (s *persistentService) deliver(ctx context.Context, call persistent.Persist
 		}
 		queue = c.take(queue)
 		for _, d := range queue {
-			if err := call.Send(deliveryResp(d, text)); err != nil {
+			if err := call.Send(w.deliveryResp(d)); err != nil {
 				return err
 			}
 		}
@@ -120,27 +120,4 @@ func (s *persistentService) dropped(key groupKey) error {
 		return errStopping
 	}
 	return groupDropped(key.stream, key.group)
-}
-
-// deliveryResp writes a delivery. Unlike in reads, event and link both carry the position of the
-// original event.
-func deliveryResp(d groups.Delivery, text bool) *persistent.ReadResp {
-	e := d.Message.Event.(eventlog.Resolved)
-	at := uint64(e.Original().Position)
-	return &persistent.ReadResp{Content: &persistent.ReadResp_Event{Event: &persistent.ReadResp_ReadEvent{
-		Event: deliveredEvent(e.Event, at, text), Link: deliveredEvent(e.Link, at, text),
-		Position: &persistent.ReadResp_ReadEvent_CommitPosition{CommitPosition: at},
-		Count:    &persistent.ReadResp_ReadEvent_RetryCount{RetryCount: int32(d.Retries)},
-	}}}
-}
-
-func deliveredEvent(e *eventlog.Event, at uint64, text bool) *persistent.ReadResp_ReadEvent_RecordedEvent {
-	if e == nil {
-		return nil
-	}
-	return &persistent.ReadResp_ReadEvent_RecordedEvent{
-		Id: writeUUID(e.ID, text), StreamIdentifier: streamID(e.Stream), StreamRevision: uint64(e.Revision),
-		PreparePosition: at, CommitPosition: at,
-		Metadata: eventMetadata(e), CustomMetadata: e.Metadata, Data: e.Data,
-	}
 }

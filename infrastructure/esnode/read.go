@@ -158,6 +158,7 @@ func (n *Node) readAll(r *reading, call streams.Streams_ReadServer) error {
 	case r.backwards && r.from == 0:
 		return nil // nothing is before the beginning; the log takes 0 for no position
 	}
+	w := eventWriter{text: r.text}
 	for left := r.count; left > 0; {
 		q.Limit = int(min(left, readPage))
 		page, err := n.store.ReadAll(call.Context(), q)
@@ -167,7 +168,7 @@ func (n *Node) readAll(r *reading, call streams.Streams_ReadServer) error {
 		if err != nil {
 			return err
 		}
-		if err := sendAll(call, page.Events, r.text); err != nil {
+		if err := sendAll(call, page.Events, &w); err != nil {
 			return err
 		}
 		left -= uint64(len(page.Events))
@@ -190,6 +191,7 @@ func (n *Node) readStream(r *reading, call streams.Streams_ReadServer) error {
 	q := eventlog.StreamQuery{Stream: r.stream, From: from, Backwards: r.backwards, ResolveLinks: r.resolve}
 	first := true
 	var last int64
+	w := eventWriter{text: r.text}
 	for left := r.count; left > 0; {
 		q.Limit = int(min(left, readPage))
 		page, err := n.store.ReadStream(call.Context(), q)
@@ -207,7 +209,7 @@ func (n *Node) readStream(r *reading, call streams.Streams_ReadServer) error {
 				return err
 			}
 		}
-		if err := sendAll(call, page.Events, r.text); err != nil {
+		if err := sendAll(call, page.Events, &w); err != nil {
 			return err
 		}
 		first, last = false, page.Last
@@ -260,29 +262,11 @@ func sendNotFound(call streams.Streams_ReadServer, stream string) error {
 		StreamNotFound: &streams.ReadResp_StreamNotFound{StreamIdentifier: streamID(stream)}}})
 }
 
-func sendAll(call streams.Streams_ReadServer, events []eventlog.Resolved, text bool) error {
+func sendAll(call streams.Streams_ReadServer, events []eventlog.Resolved, w *eventWriter) error {
 	for _, e := range events {
-		if err := call.Send(readResp(e, text)); err != nil {
+		if err := call.Send(w.readResp(e)); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-func readResp(r eventlog.Resolved, text bool) *streams.ReadResp {
-	return &streams.ReadResp{Content: &streams.ReadResp_Event{Event: &streams.ReadResp_ReadEvent{
-		Event: recorded(r.Event, text), Link: recorded(r.Link, text),
-		Position: &streams.ReadResp_ReadEvent_CommitPosition{CommitPosition: uint64(r.Original().Position)},
-	}}}
-}
-
-func recorded(e *eventlog.Event, text bool) *streams.ReadResp_ReadEvent_RecordedEvent {
-	if e == nil {
-		return nil
-	}
-	return &streams.ReadResp_ReadEvent_RecordedEvent{
-		Id: writeUUID(e.ID, text), StreamIdentifier: streamID(e.Stream), StreamRevision: uint64(e.Revision),
-		PreparePosition: uint64(e.Position), CommitPosition: uint64(e.Position),
-		Metadata: eventMetadata(e), CustomMetadata: e.Metadata, Data: e.Data,
-	}
 }

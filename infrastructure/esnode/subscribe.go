@@ -20,6 +20,7 @@ type subscription struct {
 	node   *Node
 	call   streams.Streams_ReadServer
 	source *source
+	events eventWriter
 
 	since      int   // events looked at since the last checkpoint
 	checkpoint int64 // the last one sent
@@ -27,7 +28,7 @@ type subscription struct {
 }
 
 func (n *Node) subscribe(r *reading, call streams.Streams_ReadServer) error {
-	s := &subscription{reading: r, node: n, call: call}
+	s := &subscription{reading: r, node: n, call: call, events: eventWriter{text: r.text}}
 	ctx := call.Context()
 	if err := s.open(ctx); err != nil {
 		return err
@@ -74,7 +75,7 @@ func (s *subscription) step(ctx context.Context) error {
 		return err
 	}
 	for _, e := range got.events {
-		if err := s.call.Send(readResp(e, s.text)); err != nil {
+		if err := s.call.Send(s.events.readResp(e)); err != nil {
 			return err
 		}
 		if s.stream != "" && e.Original().Revision == eventlog.Tombstone {
@@ -155,5 +156,5 @@ func (s *subscription) sendTombstone(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.call.Send(readResp(eventlog.Resolved{Event: &e}, s.text))
+	return s.call.Send(s.events.readResp(eventlog.Resolved{Event: &e}))
 }

@@ -3,7 +3,6 @@ package esnode
 import (
 	"encoding/binary"
 	"math"
-	"strconv"
 	"unicode/utf8"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
@@ -105,16 +104,9 @@ func position(commit, prepare uint64) (int64, error) {
 	return c, nil
 }
 
-// created is a time as the clients read it: units of 100 ns since the Unix epoch.
-func created(e *eventlog.Event) string { return strconv.FormatInt(e.Created, 10) }
-
 func contentType(e *eventlog.Event) string {
 	if e.JSON {
 		return contentJSON
 	}
 	return contentBinary
-}
-
-func eventMetadata(e *eventlog.Event) map[string]string {
-	return map[string]string{"type": e.Type, "created": created(e), "content-type": contentType(e)}
 }
