@@ -75,6 +75,8 @@ type Engine struct {
 	reader     *Reader
 	operations *Operations
 	watching   map[string]bool // collections that a goroutine watches for other processes' writes
+
+	unwatchable bool // the document store can't tell other processes' writes: waiting queries poll
 }
 
 // New makes the read side. It does no I/O.

@@ -80,6 +80,23 @@ func (h *hub) await(wake chan struct{}, model string, documents []string) (leave
 	}
 }
 
+// wakeAll wakes everybody who waits for a document of the model: they look for themselves.
+func (h *hub) wakeAll(model string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for place, waiting := range h.waiting {
+		if place.model != model {
+			continue
+		}
+		for wake := range waiting {
+			select {
+			case wake <- struct{}{}:
+			default: // it has been told already
+			}
+		}
+	}
+}
+
 // hear calls heard, which must not block, for everything published, until the returned function is called.
 func (h *hub) hear(heard func(committed)) (leave func()) {
 	h.mu.Lock()

@@ -174,10 +174,10 @@ func (e *Engine) watchLive(ctx context.Context, m *Model) bool {
 	}
 	g := generation{m, record.Live}
 	e.mu.Lock()
-	watched := e.watching[g.documents()]
+	watched, unwatchable := e.watching[g.documents()], e.unwatchable
 	e.mu.Unlock()
-	if watched {
-		return true
+	if watched || unwatchable {
+		return watched
 	}
 	e.spawn(func(life context.Context) { e.watchDocuments(life, watcher, g) })
 	return false // it takes a moment to begin; until then this one polls
@@ -197,19 +197,29 @@ func (e *Engine) watchDocuments(life context.Context, watcher Watcher, g generat
 		e.mu.Lock()
 		delete(e.watching, name)
 		e.mu.Unlock()
+		e.hub.wakeAll(g.model.Name) // who relied on the watch polls from here on
 	}()
 	for life.Err() == nil {
 		ctx, cancel := context.WithCancel(life)
 		ended := make(chan error, 1)
 		go func() {
 			ended <- watcher.Watch(ctx, name, func(ids []string) {
+				if len(ids) == 0 { // anything may have changed: the watch has begun, or lost count
+					e.hub.wakeAll(g.model.Name)
+				}
 				for _, id := range ids {
 					e.hub.publish(committed{model: g.model.Name, generation: g.number, document: id})
 				}
 			})
 		}()
-		serving := e.whileServing(life, g, ended)
+		serving, err := e.whileServing(life, g, ended)
 		cancel()
+		if errors.Is(err, errors.ErrUnsupported) {
+			e.mu.Lock()
+			e.unwatchable = true
+			e.mu.Unlock()
+			return
+		}
 		if !serving {
 			return
 		}
@@ -217,20 +227,20 @@ func (e *Engine) watchDocuments(life context.Context, watcher Watcher, g generat
 	}
 }
 
-// whileServing returns true when the watch ended by itself, false when the generation serves no more.
-func (e *Engine) whileServing(life context.Context, g generation, ended chan error) bool {
+// whileServing returns true when the watch ended by itself, with its error, and false when the generation
+// serves no more.
+func (e *Engine) whileServing(life context.Context, g generation, ended chan error) (bool, error) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
 		select {
 		case <-life.Done():
-			<-ended //nolint:errcheck // it ended because its life did
-			return false
-		case <-ended: //nolint:errcheck // why does not matter: it is tried again
-			return true
+			return false, <-ended
+		case err := <-ended:
+			return true, err
 		case <-tick.C:
 			if record, err := e.registry.of(life, g.model); err == nil && record.Live != g.number {
-				return false
+				return false, nil
 			}
 		}
 	}
