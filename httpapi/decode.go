@@ -26,6 +26,7 @@ func readBody(r *http.Request) ([]byte, error) {
 		return nil, nil
 	}
 	if r.ContentLength > maxBody {
+		drain(r.Body)
 		return nil, tooLarge()
 	}
 	if err := checkMediaType(r, "application/json"); err != nil {
@@ -41,9 +42,19 @@ func readBody(r *http.Request) ([]byte, error) {
 		return nil, fail("malformed_request", "The body broke off.")
 	}
 	if len(body) > maxBody {
+		drain(r.Body)
 		return nil, tooLarge()
 	}
 	return body, nil
+}
+
+// maxDrain is how much of a body that is too large is read all the same.
+const maxDrain = 8 << 20
+
+// drain reads on for a while, so that a caller who is still sending gets to read why it was refused instead of
+// finding the connection closed. The body's own read deadline bounds the time.
+func drain(body io.Reader) {
+	_, _ = io.CopyN(io.Discard, body, maxDrain) // the refusal stands whatever comes
 }
 
 func tooLarge() error { return fail("body_too_large", "A body may have at most %d bytes.", maxBody) }
