@@ -93,7 +93,7 @@ func judge(err error) verdict {
 	case client.ErrorCodeAccessDenied, client.ErrorCodeUnauthenticated, client.ErrorCodeNotLeader, client.ErrorCodeConnectionClosed:
 		return notDone
 	}
-	bare, ok := err.(*client.Error) // deliberately not errors.As
+	bare, ok := err.(*client.Error) //nolint:errorlint // deliberately not errors.As
 	if !ok {
 		if _, vendor := errors.AsType[*client.Error](err); vendor {
 			return notDone

@@ -116,9 +116,9 @@ func asFault(err error) *fault {
 	case errors.As(err, &f):
 		return f
 	case errors.As(err, &deleted):
-		return streamDeleted(deleted.Stream).(*fault)
+		return streamDeleted(deleted.Stream).(*fault) //nolint:errorlint // it was made just now
 	case errors.As(err, &wrong):
-		return wrongVersionOnDelete(wrong).(*fault)
+		return wrongVersionOnDelete(wrong).(*fault) //nolint:errorlint // it was made just now
 	case errors.Is(err, eventlog.ErrInvalid):
 		return &fault{code: codes.InvalidArgument, text: err.Error()}
 	case errors.Is(err, eventlog.ErrUncertain):
