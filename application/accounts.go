@@ -12,7 +12,7 @@ var Accounts = &Aggregate[account.Account]{
 	Category: "account", Noun: "account", Fold: account.FoldVersion,
 	Apply: account.Account.Apply,
 	Owner: func(a account.Account) string { return a.CustomerID },
-	Weigh: func(a account.Account) int { return 100 * len(a.Payments) },
+	Weigh: func(a account.Account) int { return 100 * (len(a.Payments) + len(a.Latest)) },
 	Long:  true,
 }
 

@@ -8,7 +8,7 @@ import (
 )
 
 // accountStatement: one document per account, and one row per entry. The document is the aggregate's
-// state without the list of payments, which only decisions need and which never shrinks.
+// state without the lists of payments, which only decisions need and which never shrinks.
 var accountStatement = define(Model{
 	Name: "account_statement", Title: "Account statement", Version: 1, Categories: []string{"account"},
 	Indexes:    [][]string{{"customerId"}},
@@ -37,7 +37,7 @@ type Entry struct {
 
 func foldAccount(a *account.Account, r domain.Recorded) (any, error) {
 	*a = a.Apply(r)
-	a.Payments = nil
+	a.Payments, a.Latest = nil, nil
 	entry := Entry{AccountID: domain.StreamID(r.Stream), Revision: r.Revision, At: Stamp(r.Meta.At), Balance: a.Balance, Currency: a.Currency}
 	switch e := r.Event.(type) {
 	case account.Deposited:

@@ -9,7 +9,7 @@ import (
 )
 
 // FoldVersion changes whenever Apply or the shape of Account does; snapshots of another version are not used.
-const FoldVersion = 1
+const FoldVersion = 2
 
 // Status is where an account stands.
 type Status string
@@ -28,7 +28,8 @@ type Account struct {
 	OverdraftLimit int64      `json:"overdraftLimit"`
 	Available      int64      `json:"available"` // Balance + OverdraftLimit
 	Status         Status     `json:"status"`
-	Payments       []Payment  `json:"payments,omitempty"` // one per order ever paid, sorted by order
+	Payments       []Payment  `json:"payments,omitempty"` // one per order ever paid, sorted by order; see Latest
+	Latest         []Payment  `json:"latest,omitempty"`   // payments that are not in Payments yet, or changed since; sorted
 	OpenedAt       time.Time  `json:"openedAt"`
 	UpdatedAt      time.Time  `json:"updatedAt"`
 	ClosedAt       *time.Time `json:"closedAt,omitempty"`
@@ -43,15 +44,16 @@ type Payment struct {
 
 // Payment finds the payment of an order.
 func (a Account) Payment(orderID string) (Payment, bool) {
-	i, ok := a.find(orderID)
-	if !ok {
-		return Payment{}, false
+	for _, list := range [][]Payment{a.Latest, a.Payments} {
+		if i, ok := find(list, orderID); ok {
+			return list[i], true
+		}
 	}
-	return a.Payments[i], true
+	return Payment{}, false
 }
 
-func (a Account) find(orderID string) (int, bool) {
-	return slices.BinarySearchFunc(a.Payments, orderID, func(p Payment, id string) int {
+func find(list []Payment, orderID string) (int, bool) {
+	return slices.BinarySearchFunc(list, orderID, func(p Payment, id string) int {
 		return strings.Compare(p.OrderID, id)
 	})
 }
@@ -74,12 +76,12 @@ func (a Account) Apply(r domain.Recorded) Account {
 	case Withdrawn:
 		a = a.moved(-e.Amount, e.Currency, at)
 		if e.OrderID != "" {
-			a.Payments = a.with(Payment{OrderID: e.OrderID, Amount: e.Amount})
+			a = a.with(Payment{OrderID: e.OrderID, Amount: e.Amount})
 		}
 	case Credited:
 		a = a.moved(e.Amount, e.Currency, at)
 		if e.OrderID != "" {
-			a.Payments = a.with(Payment{OrderID: e.OrderID, Amount: e.Amount, Credited: true})
+			a = a.with(Payment{OrderID: e.OrderID, Amount: e.Amount, Credited: true})
 		}
 	case Closed:
 		a.Status, a.ClosedAt = StatusClosed, &at
@@ -102,16 +104,43 @@ func (a Account) moved(amount int64, currency string, at time.Time) Account {
 	return a
 }
 
-func (a Account) with(payment Payment) []Payment {
-	i, found := a.find(payment.OrderID)
-	if found {
-		list := slices.Clone(a.Payments)
-		list[i] = payment
-		return list
+// fewPayments is how long a list of payments may be to be copied at every payment.
+const fewPayments = 512
+
+// with is the account with a payment. The lists of the account before are copied, never changed, so with
+// many payments only the latest are kept in a list that each payment copies; it is merged when it is full.
+func (a Account) with(payment Payment) Account {
+	if len(a.Latest) == 0 && len(a.Payments) < fewPayments {
+		a.Payments = put(a.Payments, payment)
+		return a
 	}
-	list := make([]Payment, len(a.Payments)+1)
-	copy(list, a.Payments[:i])
-	list[i] = payment
-	copy(list[i+1:], a.Payments[i:])
-	return list
+	a.Latest = put(a.Latest, payment)
+	if len(a.Latest) >= fewPayments {
+		a.Payments, a.Latest = merged(a.Payments, a.Latest), nil
+	}
+	return a
+}
+
+// put is a copy of a list with a payment, instead of the order's old one if there is one.
+func put(list []Payment, payment Payment) []Payment {
+	i, found := find(list, payment.OrderID)
+	rest := list[i:]
+	if found {
+		rest = rest[1:]
+	}
+	longer := make([]Payment, 0, len(list)+1)
+	return append(append(append(longer, list[:i]...), payment), rest...)
+}
+
+// merged is both lists in one; where both have an order, the later counts.
+func merged(list, later []Payment) []Payment {
+	all := make([]Payment, 0, len(list)+len(later))
+	for _, p := range later {
+		i, found := find(list, p.OrderID)
+		all = append(append(all, list[:i]...), p)
+		if list = list[i:]; found {
+			list = list[1:]
+		}
+	}
+	return append(all, list...)
 }

@@ -2,6 +2,8 @@ package account_test
 
 import (
 	"encoding/json"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -247,4 +249,71 @@ func TestAnyHistoryFolds(t *testing.T) {
 			a = next
 		}
 	})
+}
+
+// Thousands of payments in any order, some credited: what is known of each order is what a plain map says,
+// after every detour through JSON, and no state that was kept changes.
+func TestManyPaymentsAreAllRemembered(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var a account.Account
+		want := map[string]account.Payment{}
+		step := rapid.SampledFrom([]int{1, 7, 1009}).Draw(t, "step") // coprime to the number of orders
+		const orders = 2000
+		kept, before := a, "{}"
+		for i := range rapid.IntRange(0, 3000).Draw(t, "payments") {
+			id := fmt.Sprintf("o%04d", i*step%orders)
+			payment := account.Payment{OrderID: id, Amount: int64(i), Credited: i%3 == 0}
+			if payment.Credited {
+				a = after(a, credited(payment.Amount, id))
+			} else {
+				a = after(a, withdrawn(payment.Amount, id))
+			}
+			want[id] = payment
+			if i%701 == 0 {
+				if text := textOf(t, kept); before != "{}" && text != before {
+					t.Fatal("a kept state has changed")
+				}
+				kept, before = a, textOf(t, a)
+				var again account.Account
+				if err := json.Unmarshal([]byte(before), &again); err != nil {
+					t.Fatal(err)
+				}
+				a = again
+			}
+		}
+		for id, payment := range want {
+			if got, ok := a.Payment(id); !ok || got != payment {
+				t.Fatalf("order %s: %+v %v, want %+v", id, got, ok, payment)
+			}
+		}
+		if _, ok := a.Payment("p"); ok {
+			t.Error("an order that was never paid")
+		}
+		if count := len(a.Payments); count > orders || !slices.IsSortedFunc(a.Payments, func(a, b account.Payment) int { return strings.Compare(a.OrderID, b.OrderID) }) {
+			t.Errorf("%d payments, sorted or not", count)
+		}
+	})
+}
+
+func textOf(t *rapid.T, a account.Account) string {
+	text, err := json.Marshal(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func BenchmarkFoldPaidOrders(b *testing.B) {
+	const orders = 20_000
+	ids := make([]string, orders)
+	for i := range ids {
+		ids[i] = fmt.Sprintf("019c0000-%04x-7000-8000-%012x", i/16, (i*7919)%orders)
+	}
+	for b.Loop() {
+		a := given(opened(0))
+		for _, id := range ids {
+			a = after(a, withdrawn(1, id))
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/orders, "ns/event")
 }
