@@ -134,12 +134,12 @@ func TestPinnedConsumersKeepStreamsApart(t *testing.T) {
 					if e == nil {
 						return
 					}
+					if sub.Ack(e.Event) != nil { // first, so that none is under way when the test closes the client
+						return
+					}
 					select {
 					case all <- heard{name, c, e.Event.OriginalEvent()}:
 					case <-r.ctx.Done():
-						return
-					}
-					if sub.Ack(e.Event) != nil {
 						return
 					}
 				}
