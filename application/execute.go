@@ -192,6 +192,9 @@ type verdict[S any] struct {
 // events come of it, since their append then fails, nor to a repeat, since the past doesn't change;
 // everything else is only said of a state that was read to its end.
 func (x *execution[S]) settle(ctx context.Context) (verdict[S], error) {
+	if x.unheardOf() {
+		return x.consider(ctx, x.task.Aggregate.empty(x.entity))
+	}
 	if current, ok := cacheGet[S](x.e.cache, x.stream); ok && !x.unread && !x.command.DryRun {
 		if current.hot() {
 			v, err := x.consider(ctx, current)
@@ -213,6 +216,13 @@ func (x *execution[S]) settle(ctx context.Context) (verdict[S], error) {
 		return verdict[S]{}, err
 	}
 	return x.consider(ctx, current)
+}
+
+// unheardOf says that the aggregate to be made has an id that this execution has just thought of: without a
+// claim nobody has written under it, and reading would find nothing. Should somebody have, the append
+// fails, since it expects no stream, and what starts over reads.
+func (x *execution[S]) unheardOf() bool {
+	return x.task.ID == "" && !x.claim.found && !x.unread && x.command.IfRevision == nil
 }
 
 // failed tells an error that a newer state would not change.
