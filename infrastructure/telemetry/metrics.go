@@ -65,7 +65,20 @@ func NewMetrics() *Metrics {
 	m.projectorPanics = prometheus.NewCounter(prometheus.CounterOpts{Namespace: "tidemark", Name: "recovered_panics_total", Help: "Panics that were turned into failures."})
 	m.registry.MustRegister(m.breakerOpen, m.projectorPanics, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewBuildInfoCollector())
+	m.begin()
 	return m
+}
+
+// begin makes the series of what may go wrong before it does: an increase from nothing is none to
+// Prometheus, so an alert would miss the first of them.
+func (m *Metrics) begin() {
+	for _, reason := range []string{"queue", "rate", "breaker", "stopping"} {
+		m.shed.WithLabelValues(reason)
+	}
+	for _, category := range []string{"order", "product", "inventory", "account", "fulfilment"} {
+		m.commandRetries.WithLabelValues(category)
+	}
+	m.BreakerOpen("event store", false)
 }
 
 // Handler serves the metrics in the Prometheus format.

@@ -1,0 +1,198 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// monitoring is the folder of what ships for Prometheus and Grafana.
+var monitoring = filepath.Join("..", "..", "docs", "monitoring")
+
+// series are the metrics of a scrape with the names of their labels.
+type series map[string]map[string]bool
+
+var sample = regexp.MustCompile(`(?m)^([a-z_]+)(?:\{(.*)\})? \S+$`)
+
+// scraped reads the text format: enough of it for our own names and labels.
+func scraped(text string) series {
+	found := series{}
+	for _, line := range sample.FindAllStringSubmatch(text, -1) {
+		labels := found[line[1]]
+		if labels == nil {
+			labels = map[string]bool{}
+			found[line[1]] = labels
+		}
+		for _, label := range regexp.MustCompile(`([a-z_]+)="`).FindAllStringSubmatch(line[2], -1) {
+			labels[label[1]] = true
+		}
+	}
+	return found
+}
+
+var (
+	metricName = regexp.MustCompile(`\b(?:tidemark|process|go)_[a-z_]+\b`)
+	byLabels   = regexp.MustCompile(`\bby \(([a-z_, ]+)\)`)
+	selector   = regexp.MustCompile(`\b([a-z_]+)=~?"`)
+)
+
+// expressions are the PromQL expressions of the alerts and of the dashboard, with where they are from.
+func expressions(t *testing.T) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	alerts, err := os.ReadFile(filepath.Join(monitoring, "alerts.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile(`- alert: (\w+)\s+expr: (.+)`).FindAllStringSubmatch(string(alerts), -1) {
+		found["alert "+m[1]] = m[2]
+	}
+	if len(found) != strings.Count(string(alerts), "- alert:") {
+		t.Fatalf("%d alerts have an expression", len(found))
+	}
+	text, err := os.ReadFile(filepath.Join(monitoring, "dashboard.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var dashboard struct {
+		Panels []struct {
+			Title   string
+			Targets []struct{ Expr string }
+		}
+	}
+	if err := json.Unmarshal(text, &dashboard); err != nil {
+		t.Fatal(err)
+	}
+	for _, panel := range dashboard.Panels {
+		for _, target := range panel.Targets {
+			found["panel "+panel.Title+": "+target.Expr] = target.Expr
+		}
+	}
+	if len(found) < 20 {
+		t.Fatalf("only %d expressions found: the reading is broken", len(found))
+	}
+	return found
+}
+
+// TestAlertsAndDashboardAskForWhatIsThere: each metric and label of docs/monitoring is in a scrape of the
+// running program, also those of what has not gone wrong yet; else an alert could never fire.
+func TestAlertsAndDashboardAskForWhatIsThere(t *testing.T) {
+	e := startEdge(t, edgeOptions{config: func(c *Config) { c.AdminAddr = "127.0.0.1:0" }})
+	s := e.furnish("ann")
+	e.send("POST", "/v1/orders/"+s.order+"/confirm", nil).expect(http.StatusOK, "")
+	e.shown("/v1/orders", "/v1/board")
+	scrape := func() series {
+		return scraped(string(e.outside(e.app.adminURL+"/metrics").expect(http.StatusOK, "").body))
+	}
+	e.until("the fulfilment's steps are counted", 10*time.Second, func() bool { return scrape()["tidemark_fulfilment_steps_total"] != nil })
+	have := scrape()
+	for where, expression := range expressions(t) {
+		names := metricName.FindAllString(expression, -1)
+		if len(names) != 1 {
+			t.Errorf("%s: %d metrics", where, len(names))
+			continue
+		}
+		labels, ok := have[names[0]]
+		if !ok {
+			t.Errorf("%s: nothing is called %s", where, names[0])
+			continue
+		}
+		asked := selector.FindAllStringSubmatch(expression, -1)
+		for _, by := range byLabels.FindAllStringSubmatch(expression, -1) {
+			for label := range strings.SplitSeq(by[1], ", ") {
+				asked = append(asked, []string{"", label})
+			}
+		}
+		for _, label := range asked {
+			if !labels[label[1]] {
+				t.Errorf("%s: %s has no label %s", where, names[0], label[1])
+			}
+		}
+	}
+	for _, name := range []string{"tidemark_readmodel_lag_events", "tidemark_readmodel_lag_seconds"} {
+		if !have[name]["readmodel"] {
+			t.Errorf("%s has no label readmodel", name)
+		}
+	}
+}
+
+// TestEveryAlertHasItsPageInTheRunbook: the link of each alert leads to a heading.
+func TestEveryAlertHasItsPageInTheRunbook(t *testing.T) {
+	alerts, err := os.ReadFile(filepath.Join(monitoring, "alerts.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	runbook, err := os.ReadFile(filepath.Join("..", "..", "docs", "runbook.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var anchors []string
+	for _, heading := range regexp.MustCompile(`(?m)^##+ (.+)$`).FindAllStringSubmatch(string(runbook), -1) {
+		anchors = append(anchors, strings.ReplaceAll(strings.ToLower(heading[1]), " ", "-"))
+	}
+	links := regexp.MustCompile(`runbook: docs/runbook\.md#(\S+)`).FindAllStringSubmatch(string(alerts), -1)
+	if want := strings.Count(string(alerts), "- alert:"); len(links) != want {
+		t.Errorf("%d of %d alerts have a link", len(links), want)
+	}
+	for _, link := range links {
+		if !slices.Contains(anchors, link[1]) {
+			t.Errorf("the runbook has no heading for #%s", link[1])
+		}
+	}
+}
+
+// TestMetricsAndProfilesHaveTheirListener: profiles are never on the public one, and metrics only while
+// there is no other and only this machine can reach it.
+func TestMetricsAndProfilesHaveTheirListener(t *testing.T) {
+	profile := "/debug/pprof/goroutine?debug=1"
+	t.Run("with an admin listener", func(t *testing.T) {
+		e := startEdge(t, edgeOptions{config: func(c *Config) { c.AdminAddr = "127.0.0.1:0" }})
+		e.outside(e.app.adminURL+"/metrics").expect(http.StatusOK, "")
+		e.outside(e.app.adminURL+profile).expect(http.StatusOK, "")
+		e.send("GET", "/metrics", nil).expect(http.StatusNotFound, "not_found")
+		e.send("GET", profile, nil).expect(http.StatusNotFound, "not_found")
+		if got := e.outside(e.app.adminURL + "/v1/orders"); got.status != http.StatusNotFound {
+			t.Errorf("the admin listener answers the API: %d", got.status)
+		}
+	})
+	t.Run("loopback without one", func(t *testing.T) {
+		e := startEdge(t, edgeOptions{})
+		if text := string(e.send("GET", "/metrics", nil).expect(http.StatusOK, "").body); scraped(text)["tidemark_readmodel_lag_events"] == nil {
+			t.Error("no lag in the metrics")
+		}
+		e.send("GET", profile, nil).expect(http.StatusNotFound, "not_found")
+		if e.app.adminURL != "" {
+			t.Errorf("an admin listener that nobody asked for: %s", e.app.adminURL)
+		}
+	})
+	t.Run("open to others without one", func(t *testing.T) {
+		e := startEdge(t, edgeOptions{keys: true, config: func(c *Config) { c.HTTPAddr, c.RateLimit = "0.0.0.0:0", "100" }})
+		e.token = e.as("operator", "olga")
+		e.send("GET", "/metrics", nil).expect(http.StatusNotFound, "not_found")
+		e.send("GET", profile, nil).expect(http.StatusNotFound, "not_found")
+	})
+}
+
+// outside asks a listener other than the API.
+func (e *edge) outside(url string) got {
+	e.t.Helper()
+	client := &http.Client{Timeout: 10 * time.Second}
+	defer client.CloseIdleConnections()
+	response, err := client.Get(url)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	return got{e.t, response.StatusCode, response.Header, text, "GET " + url}
+}
