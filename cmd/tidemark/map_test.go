@@ -30,6 +30,7 @@ var mayImport = map[string][]string{
 	"infrastructure/mongodocs":         {"domain", "readmodels"},
 	"infrastructure/sqlitedocs":        {"domain", "readmodels", "infrastructure/sqlite"},
 	"infrastructure/esnode":            {"infrastructure/esnode/eventlog", "infrastructure/esnode/groups", "infrastructure/esnode/protocol"},
+	"infrastructure/esnode/baseline":   {},
 	"infrastructure/esnode/protocol":   {},
 	"infrastructure/esnode/protocol/*": {},
 	"infrastructure/esnode/eventlog":   {"infrastructure/sqlite"},
@@ -58,11 +59,11 @@ var homes = map[string][]string{
 	"github.com/spf13/cobra":                     {"cmd/tidemark"},
 	"github.com/vbauerster/mpb":                  {"cmd/tidemark"},
 	"go.mongodb.org/mongo-driver":                {"infrastructure/mongodocs"},
-	"github.com/EventStore/EventStore-Client-Go": {"infrastructure/esdb", "infrastructure/esnode", "infrastructure/esnode/protocol"},
+	"github.com/EventStore/EventStore-Client-Go": {"infrastructure/esdb", "infrastructure/esnode", "infrastructure/esnode/protocol", "infrastructure/esnode/baseline"},
 	"github.com/ncruces/go-sqlite3":              {"infrastructure/sqlite", "infrastructure/sqlitedocs", "infrastructure/esnode/eventlog"},
 	"github.com/prometheus/client_golang":        {"infrastructure/telemetry"},
 	"go.opentelemetry.io":                        {"infrastructure/telemetry"},
-	"google.golang.org/grpc":                     {"infrastructure/esnode", "infrastructure/esnode/protocol", "infrastructure/esdb"},
+	"google.golang.org/grpc":                     {"infrastructure/esnode", "infrastructure/esnode/protocol", "infrastructure/esnode/baseline", "infrastructure/esdb"},
 }
 
 // pure packages decide and fold: no I/O, clock, randomness, log or encoding.
