@@ -23,15 +23,15 @@ func (p *program) serve(role role) func(*cobra.Command, []string) error {
 		if err != nil {
 			return err
 		}
-		stopTracing, err := telemetry.StartTracing(ctx, "tidemark")
+		stopTracing, err := telemetry.StartTracing(ctx, "tidemark", log)
 		if err != nil {
 			return err
 		}
+		defer flush(ctx, stopTracing, log) // last: stopping makes spans as well
 		app, err := newApp(ctx, p.config, role, log)
 		if err != nil {
 			return err
 		}
-		app.onStop("tracing", stopTracing)
 		if err := app.start(); err != nil {
 			return errors.Join(err, stopApp(ctx, app))
 		}
@@ -39,6 +39,18 @@ func (p *program) serve(role role) func(*cobra.Command, []string) error {
 		err = app.wait(ctx)
 		log.Info("stopping")
 		return errors.Join(err, stopApp(ctx, app))
+	}
+}
+
+// flushWithin bounds how long an end waits for spans to be sent.
+const flushWithin = 2 * time.Second
+
+// flush sends the last spans. A collector that is away is no reason to call an orderly stop a failure.
+func flush(ctx context.Context, stopTracing func(context.Context) error, log *slog.Logger) {
+	flushing, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushWithin)
+	defer cancel()
+	if err := stopTracing(flushing); err != nil {
+		log.Warn("the last spans were not sent", "error", err)
 	}
 }
 

@@ -192,10 +192,10 @@ var batching = application.Batching{Size: 200, Wait: time.Millisecond}
 // startWorkers runs a consumer for each read model, and the fulfilment process with its timers.
 func (a *app) startWorkers() {
 	for _, model := range a.engine.Models() {
-		projector := a.engine.Projector(model.Name)
+		handle := telemetry.Deliveries("project "+model.Name, a.engine.Projector(model.Name).Handle)
 		a.background(func(ctx context.Context) {
 			err := a.engine.WhileLive(ctx, model.Name, func(ctx context.Context) error {
-				return a.store.Consume(ctx, a.group(model), batching, projector.Handle)
+				return a.store.Consume(ctx, a.group(model), batching, handle)
 			})
 			a.ended(ctx, model.Name, err)
 		})
@@ -214,7 +214,7 @@ func (a *app) startWorkers() {
 	})
 	a.background(func(ctx context.Context) { a.ended(ctx, "timers", timers.Run(ctx)) })
 	a.background(func(ctx context.Context) {
-		a.ended(ctx, "fulfilment", a.store.Consume(ctx, application.FulfilmentGroup(), batching, process.Handle))
+		a.ended(ctx, "fulfilment", a.store.Consume(ctx, application.FulfilmentGroup(), batching, telemetry.Deliveries("fulfil", process.Handle)))
 	})
 }
 

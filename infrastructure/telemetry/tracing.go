@@ -3,8 +3,10 @@ package telemetry
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
+	"sync/atomic"
 
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 	"go.opentelemetry.io/otel"
@@ -18,13 +20,18 @@ import (
 // tracer makes all our spans; it does nothing until StartTracing found an endpoint.
 var tracer = otel.Tracer("github.com/tidemark-dev/tidemark")
 
+// tracing says that spans go somewhere: without that nobody prepares any.
+var tracing atomic.Bool
+
 // StartTracing sends spans to the endpoint that the standard OpenTelemetry variables name and gives
-// the function that flushes and stops it. Without an endpoint it only passes trace contexts on.
-func StartTracing(ctx context.Context, program string) (stop func(context.Context) error, err error) {
+// the function that flushes and stops it. Without an endpoint it only passes trace contexts on. A
+// collector that does not answer costs spans and a line in the log, never a request.
+func StartTracing(ctx context.Context, program string, log *slog.Logger) (stop func(context.Context) error, err error) {
 	otel.SetTextMapPropagator(propagation.TraceContext{})
 	if os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") == "" && os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") == "" {
 		return func(context.Context) error { return nil }, nil
 	}
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("spans were lost", "error", err) }))
 	exporter, err := otlptracehttp.New(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("tracing: %w", err)
@@ -41,6 +48,7 @@ func StartTracing(ctx context.Context, program string) (stop func(context.Contex
 	}
 	provider := sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(described))
 	otel.SetTracerProvider(provider)
+	tracing.Store(true)
 	return provider.Shutdown, nil
 }
 

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"compress/gzip"
+	"encoding/hex"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	tracev1 "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/protobuf/proto"
+)
+
+// spanCollector takes spans over OTLP/HTTP and keeps them.
+type spanCollector struct {
+	t   *testing.T
+	url string
+
+	mu    sync.Mutex
+	spans []*tracev1.Span
+}
+
+func startSpanCollector(t *testing.T) *spanCollector {
+	t.Helper()
+	c := &spanCollector{t: t}
+	server := httptest.NewServer(c)
+	t.Cleanup(server.Close)
+	c.url = server.URL
+	return c
+}
+
+func (c *spanCollector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	var body io.Reader = r.Body
+	if r.Header.Get("Content-Encoding") == "gzip" {
+		unzipped, err := gzip.NewReader(r.Body)
+		if err != nil {
+			c.t.Error(err)
+			return
+		}
+		body = unzipped
+	}
+	text, err := io.ReadAll(body)
+	if err != nil {
+		c.t.Error(err)
+	}
+	var sent collector.ExportTraceServiceRequest
+	if err := proto.Unmarshal(text, &sent); err != nil {
+		c.t.Errorf("%s %s: %v", r.Method, r.URL.Path, err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, resource := range sent.GetResourceSpans() {
+		for _, scope := range resource.GetScopeSpans() {
+			c.spans = append(c.spans, scope.GetSpans()...)
+		}
+	}
+	w.Header().Set("Content-Type", "application/x-protobuf")
+}
+
+// under lists the spans of a trace as "name stream"; of all traces for "". Of equals the one that began first counts.
+func (c *spanCollector) under(traceID string) map[string]*tracev1.Span {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	found := map[string]*tracev1.Span{}
+	for _, span := range c.spans {
+		if traceID != "" && hex.EncodeToString(span.GetTraceId()) != traceID {
+			continue
+		}
+		name := span.GetName()
+		for _, attribute := range span.GetAttributes() {
+			if attribute.GetKey() == "stream" {
+				name += " " + attribute.GetValue().GetStringValue()
+			}
+		}
+		if earlier := found[name]; earlier == nil || span.GetStartTimeUnixNano() < earlier.GetStartTimeUnixNano() {
+			found[name] = span
+		}
+	}
+	return found
+}
+
+// TestOneTraceFromTheRequestToTheScreens: a caller's trace goes on in the request, in the event store, in
+// the event's metadata, in every projection of the event, and in the process that the event moves.
+func TestOneTraceFromTheRequestToTheScreens(t *testing.T) {
+	t.Parallel()
+	collecting := startSpanCollector(t)
+	p := startProcess(t, t.TempDir(), nil, "OTEL_EXPORTER_OTLP_ENDPOINT="+collecting.url, "OTEL_BSP_SCHEDULE_DELAY=50")
+	e := &edge{t: t, app: &app{url: p.api.base}}
+	s := e.furnish("ann")
+	p.await("the process has seen what came before", func() bool { return collecting.under("")["fulfil order-"+s.order] != nil })
+	const traceID, caller = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+	e.send("POST", "/v1/orders/"+s.order+"/confirm", nil, "traceparent", "00-"+traceID+"-"+caller+"-01").expect(http.StatusOK, "")
+	wanted := []string{
+		"POST /v1/orders/:id/confirm", "eventstore append order-" + s.order, "eventstore append fulfilment-" + s.order, "eventstore append account-" + s.account,
+		"fulfil order-" + s.order, "project order_details order-" + s.order, "project order_details fulfilment-" + s.order, "project account_statement account-" + s.account,
+	}
+	var have map[string]*tracev1.Span
+	missing := func() (names []string) {
+		have = collecting.under(traceID)
+		for _, name := range wanted {
+			if have[name] == nil {
+				names = append(names, name)
+			}
+		}
+		return names
+	}
+	defer func() {
+		if t.Failed() {
+			for name := range have {
+				t.Log("there is", name)
+			}
+			t.Logf("missing: %q", missing())
+		}
+	}()
+	p.await("every span of the trace", func() bool { return len(missing()) == 0 })
+	request := have[wanted[0]]
+	if parent := hex.EncodeToString(request.GetParentSpanId()); parent != caller {
+		t.Errorf("the request's span is below %s, not the caller's", parent)
+	}
+	for _, name := range []string{wanted[1], "fulfil order-" + s.order, "project order_details order-" + s.order} {
+		if parent := hex.EncodeToString(have[name].GetParentSpanId()); parent != hex.EncodeToString(request.GetSpanId()) {
+			t.Errorf("%s is not below the request", name)
+		}
+	}
+	_, out, errs := runProgram(t, []string{"events", "show", "order-" + s.order, "--json"}, "TIDEMARK_EVENTSTORE="+p.node, "TIDEMARK_DATA_DIR="+t.TempDir())
+	if want := "00-" + traceID + "-" + hex.EncodeToString(request.GetSpanId()) + "-01"; !strings.Contains(out, want) {
+		t.Errorf("no event's metadata has %s:\n%s%s", want, out, errs)
+	}
+	before := len(collecting.under(traceID))
+	e.send("GET", "/v1/orders/"+s.order, nil, "traceparent", "00-"+strings.Repeat("a", 32)+"-"+caller+"-00").expect(http.StatusOK, "")
+	if code := p.interrupt(); code != exitDone || len(collecting.under(traceID)) < before || len(collecting.under(strings.Repeat("a", 32))) != 0 {
+		t.Errorf("exit code %d, %d spans of a trace that is not sampled", code, len(collecting.under(strings.Repeat("a", 32))))
+	}
+}
+
+// TestACollectorThatIsAwayCostsNoRequest: nothing of the service depends on where its spans go.
+func TestACollectorThatIsAwayCostsNoRequest(t *testing.T) {
+	t.Parallel()
+	p := startProcess(t, t.TempDir(), nil, "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:1", "OTEL_BSP_SCHEDULE_DELAY=50")
+	e := &edge{t: t, app: &app{url: p.api.base}}
+	s := e.furnish("ann")
+	e.shown("/v1/orders/" + s.order)
+	if code := p.interrupt(); code != exitDone {
+		t.Errorf("exit code %d\n%s", code, p.output())
+	}
+}
