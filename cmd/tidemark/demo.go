@@ -154,7 +154,7 @@ func (s *demoShop) plan(random *rand.Rand, options demoOptions) {
 		s.products = append(s.products, p)
 	}
 	for i := range options.customers {
-		a := demoAccount{customer: fmt.Sprintf("customer-%s-%03d", s.run, i+1), deposit: 100_000 + random.Int64N(900_000)}
+		a := demoAccount{customer: fmt.Sprintf("customer-%s-%03d", s.run, i+1), deposit: 500_000 + random.Int64N(1_500_000)}
 		if i%10 == 9 {
 			a.deposit = 1_000
 		}
