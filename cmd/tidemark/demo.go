@@ -149,7 +149,7 @@ func (s *demoShop) plan(random *rand.Rand, options demoOptions) {
 	for i, good := range demoGoods {
 		p := demoProduct{sku: fmt.Sprintf("%s-%03d", s.run, i+1), name: good.name, price: good.price, stock: 200 + random.Int64N(800)}
 		if i%8 == 7 {
-			p.stock = 15 + random.Int64N(20)
+			p.stock = 30 + random.Int64N(30)
 		}
 		s.products = append(s.products, p)
 	}
