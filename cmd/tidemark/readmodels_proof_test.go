@@ -20,16 +20,28 @@ import (
 // Several processes take random shares of the deliveries, repeated, shuffled, some lost, over a document
 // store that fails and dawdles, while processes restart: the documents end as an orderly fold makes them.
 func TestReadModelsEndInTheSameBytesOverFaultyStores(t *testing.T) {
+	proveSameBytes(t, proof{events: 250, workers: []int{1, 4, 16}, documents: func(_ *testing.T, w *readWorld) readmodels.Documents { return w.documents() }})
+}
+
+// proof says how large it is and over which document store, which is empty each time.
+type proof struct {
+	events    int
+	workers   []int
+	documents func(t *testing.T, w *readWorld) readmodels.Documents
+}
+
+func proveSameBytes(t *testing.T, p proof) {
+	t.Helper()
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 	w := newReadWorld(t)
-	w.history(random, 250)
+	w.history(random, p.events)
 	deliveries := w.everything()
 	want := w.orderly()
-	for _, workers := range []int{1, 4, 16} {
+	for _, workers := range p.workers {
 		t.Run(fmt.Sprintf("%d workers", workers), func(t *testing.T) {
-			documents := w.documents()
+			documents := p.documents(t, w)
 			if err := w.side(documents).Prepare(t.Context()); err != nil {
 				t.Fatal(err)
 			}
