@@ -101,6 +101,9 @@ func (s *Server) served(c echo.Context, r *request) {
 	elapsed := s.options.Now().Sub(r.began)
 	status := c.Response().Status
 	s.options.Hooks.Served(r.operation, c.Request().Method, status, elapsed)
+	if beforeWork(r.code) && !s.refusals.tell(s.options.Now()) {
+		return
+	}
 	attrs := []any{"method", c.Request().Method, "path", c.Request().URL.EscapedPath(), "status", status, "duration_ms", float64(elapsed.Microseconds()) / 1000, "request_id", r.id, "ip", c.RealIP()}
 	if r.operation != "" {
 		attrs = append(attrs, "operation", r.operation)

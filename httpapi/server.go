@@ -47,6 +47,7 @@ type Server struct {
 	life     context.Context // ends live streams and imports
 	end      context.CancelFunc
 	stopping atomic.Bool
+	refusals refusals
 	failed   chan error
 	serving  sync.WaitGroup
 }
@@ -58,7 +59,7 @@ func New(options Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{options: o, log: o.Logger, document: document, failed: make(chan error, 1), screens: map[string]readmodels.Screen{}}
+	s := &Server{options: o, log: o.Logger, refusals: refusals{log: o.Logger}, document: document, failed: make(chan error, 1), screens: map[string]readmodels.Screen{}}
 	s.life, s.end = context.WithCancel(context.Background()) // its end is Stop; nobody's request starts it
 	if err := s.prepare(); err != nil {
 		s.end()

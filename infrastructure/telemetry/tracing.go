@@ -53,7 +53,7 @@ func StartTracing(ctx context.Context, program string, log *slog.Logger) (stop f
 }
 
 // TraceRequests starts a span for every request, continuing the caller's trace. Without tracing it is
-// next itself: what only passes the caller's header on must not cost every refused request a tenth of its time.
+// next itself: what only passes the caller's header on need not cost every refused request a span.
 func TraceRequests(next http.Handler) http.Handler {
 	if !tracing.Load() {
 		return next
