@@ -205,7 +205,9 @@ func (m *machine) operate(ctx context.Context, name string, a arguments) (text s
 	case "check":
 		err, text = m.log.Check(ctx), "ok\n"
 	case "enable":
-		err = m.log.EnableProjection(ctx, a.words[0])
+		if err = m.log.EnableProjection(ctx, a.words[0]); err == nil {
+			err = settle(ctx, m.log) // one after the other: two that catch up at once take turns as they like
+		}
 	case "disable":
 		err = m.log.DisableProjection(ctx, a.words[0])
 	case "reset":
