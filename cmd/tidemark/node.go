@@ -39,7 +39,7 @@ loopback. docs/node.md lists what it supports.`,
 		&cobra.Command{Use: "backup FILE", Short: "copy the log to a new file, also while it is in use", Args: cobra.ExactArgs(1), RunE: func(command *cobra.Command, args []string) error {
 			return p.backupLog(command.Context(), args[0])
 		}},
-		restoreCommand(p), scavengeCommand(p),
+		restoreCommand(p), scavengeCommand(p), compactCommand(p),
 	)
 	return command
 }
@@ -231,9 +231,40 @@ func scavengeCommand(p *program) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(p.out, "%d events (%d bytes) of %d streams removed.\n", result.Events, result.Bytes, result.Streams)
+			fmt.Fprintf(p.out, "%d events (%d bytes) of %d streams removed.\nThe file keeps its size and uses the space again; \"tidemark node compact\" gives it back.\n",
+				result.Events, result.Bytes, result.Streams)
 			return nil
 		})
 	}
 	return command
+}
+
+func compactCommand(p *program) *cobra.Command {
+	return &cobra.Command{
+		Use:   "compact",
+		Short: "give the space that scavenges have freed back to the file system",
+		Long: `Rewrite DATA_DIR/events.db without the space that scavenges have freed. Nothing may be running on the data directory.
+The new file is written beside the old one, so there has to be room for it: at most the old file's size. It takes the old
+one's place when it is checked and on the disk; a crash at any time leaves one of the two there, whole, and at worst a
+file events.db.compact, which may be removed and is by the next run.`,
+		Args: cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error { return p.compactLog(command.Context(), p.logPath()) },
+	}
+}
+
+func (p *program) compactLog(ctx context.Context, path string) (err error) {
+	if _, err := os.Stat(path); err != nil {
+		return fmt.Errorf("%s can't be read: %w", path, cause(err))
+	}
+	data, err := openDataDir(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, data.Close()) }()
+	before, after, err := eventlog.Compact(ctx, path)
+	if err != nil {
+		return plainOpen(path, err)
+	}
+	fmt.Fprintf(p.out, "%s: %d bytes, %d before.\n", path, after, before)
+	return nil
 }

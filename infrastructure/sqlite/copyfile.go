@@ -43,7 +43,7 @@ func BackupFile(ctx context.Context, from, to string) (err error) {
 	if err := copyTo(ctx, source, partial); err != nil {
 		return fmt.Errorf("back up %s: %w", from, err)
 	}
-	if err := checkCopy(ctx, partial); err != nil {
+	if err := checkCopy(ctx, partial, quickCheck); err != nil {
 		return err
 	}
 	if err := syncFile(partial); err != nil {

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/tidemark-dev/tidemark/infrastructure/sqlite"
 )
 
@@ -306,6 +308,53 @@ func TestBackupIsALog(t *testing.T) {
 	}
 	if got, want := len(allOf(t, restored)), len(allOf(t, log)); got != want {
 		t.Errorf("%d events in the copy, %d in the log", got, want)
+	}
+}
+
+func TestCompactedLogIsTheSame(t *testing.T) {
+	ctx := context.Background()
+	path := filepath.Join(t.TempDir(), "events.db")
+	log, err := Open(path, Options{Relaxed: true, Projections: []string{ByCategory}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 40 {
+		name := fmt.Sprintf("order-%d", i)
+		if _, err := log.Append(ctx, name, NoStream, []Proposed{{ID: id(name), Type: "t", Data: make([]byte, 10_000)}, {ID: id(name + "+"), Type: "t"}}); err != nil {
+			t.Fatal(err)
+		}
+		if i%4 == 0 {
+			continue
+		}
+		if _, err := log.Delete(ctx, name, Any); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err = log.Scavenge(ctx)
+	want, stats := allOf(t, log), log.Stats()
+	if err := errors.Join(err, log.Close()); err != nil {
+		t.Fatal(err)
+	}
+	before, after, err := Compact(ctx, path)
+	if err != nil || after > before/2 {
+		t.Fatalf("%d bytes, %d before, %v", after, before, err)
+	}
+	log, err = Open(path, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, allOf(t, log)); diff != "" {
+		t.Error(diff)
+	}
+	if now := log.Stats(); now.Head != stats.Head || now.Events != stats.Events || now.Streams != stats.Streams {
+		t.Errorf("stats %+v, were %+v", now, stats)
+	}
+	next, appendErr := log.Append(ctx, "order-0", 1, one("next"))
+	if next.Position != stats.Head+1 {
+		t.Errorf("goes on at %d behind %d", next.Position, stats.Head)
+	}
+	if err := errors.Join(appendErr, log.Check(ctx), log.Close()); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -114,3 +114,11 @@ func (l *Log) Stats() Stats {
 	s.TailEvents, s.TailBytes = l.tail.size()
 	return s
 }
+
+// Compact rewrites the log at path, which must not be open, without the space that scavenges have freed, and
+// tells its size before and after, in bytes. It needs room for the new file beside the old one; whenever it
+// is interrupted, by ctx or by a crash, the log is there, whole. Errors as for Open, and sqlite3.BUSY while
+// the log is open.
+func Compact(ctx context.Context, path string) (before, after int64, err error) {
+	return sqlite.Compact(ctx, path, sqlite.Options{ApplicationID: applicationID, Migrations: migrations})
+}

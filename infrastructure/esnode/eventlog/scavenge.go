@@ -20,7 +20,7 @@ const (
 // Scavenge removes the events that no reader of their stream can see any more: before "$tb", beyond
 // "$maxCount", older than "$maxAge", of tombstoned streams, and all but the latest metadata. They disappear
 // from reads of the whole log too. Of each stream the newest event stays, so that its numbering goes on.
-// Appends go on meanwhile; the file doesn't shrink, its free pages are used again. It may be interrupted by
+// Appends go on meanwhile; the file doesn't shrink, its free pages are used again (Compact gives them back). It may be interrupted by
 // ctx at any time and does the rest when called again.
 func (l *Log) Scavenge(ctx context.Context) (done ScavengeResult, err error) {
 	err = l.db.Long(ctx, func(conn *sqlite.Conn) error {
