@@ -62,8 +62,12 @@ type Groups interface {
 	List(ctx context.Context) ([]domain.GroupInfo, error)
 	Info(ctx context.Context, group string) (domain.GroupInfo, error)
 	Create(ctx context.Context, group domain.Group, from domain.From) error
+	// Update changes settings of the group, which goes on from its checkpoint; what it follows stays. Its
+	// consumers are disconnected by the server and resubscribe by themselves.
+	Update(ctx context.Context, group string, change domain.GroupChange) error
 	Delete(ctx context.Context, group string) error
-	// Reset moves the group: it is deleted and made anew, its consumers resubscribe by themselves.
+	// Reset moves the group: it is deleted and made anew with the settings it has, changed by those of
+	// group; its consumers resubscribe by themselves.
 	Reset(ctx context.Context, group domain.Group, from domain.From) error
 	// Parked lists parked events, oldest first, at most limit.
 	Parked(ctx context.Context, group string, limit int) ([]domain.Parked, error)

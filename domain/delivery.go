@@ -6,7 +6,8 @@ import "time"
 // whole streams, never a selection of event types, so that a consumer can tell a gap.
 type Group struct {
 	Name     string
-	Prefixes []string // stream prefixes, "order-"; at least one
+	Prefixes []string    // stream prefixes, "order-"; at least one
+	Settings GroupChange // against the adapter's own; for a group that is made
 }
 
 // Delivery is one event handed to a consumer: a hint that the stream has it. Deliveries repeat,
@@ -19,15 +20,16 @@ type Delivery struct {
 
 // GroupInfo is what the event store says about a group.
 type GroupInfo struct {
-	Group     string   `json:"group"`
-	Stream    string   `json:"stream"` // "$all" or a stream
-	Status    string   `json:"status"`
-	Position  string   `json:"position"`  // last checkpoint; empty before the first
-	LastKnown string   `json:"lastKnown"` // newest event the group has seen
-	InFlight  int64    `json:"inFlight"`
-	Parked    int64    `json:"parked"`
-	Consumers int      `json:"consumers"`
-	Prefixes  []string `json:"prefixes,omitempty"`
+	Group     string        `json:"group"`
+	Stream    string        `json:"stream"` // "$all" or a stream
+	Status    string        `json:"status"`
+	Position  string        `json:"position"`  // last checkpoint; empty before the first
+	LastKnown string        `json:"lastKnown"` // newest event the group has seen
+	InFlight  int64         `json:"inFlight"`
+	Parked    int64         `json:"parked"`
+	Consumers int           `json:"consumers"`
+	Prefixes  []string      `json:"prefixes,omitempty"`
+	Settings  GroupSettings `json:"settings"`
 }
 
 // Parked is an event that the event store has put aside for a group.

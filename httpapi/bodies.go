@@ -1,5 +1,7 @@
 package httpapi
 
+import "github.com/tidemark-dev/tidemark/domain"
+
 // The bodies of requests, as the document's schemas have them; a test holds one against the other.
 // They are written by hand: a generator adds pointers, validators and an echo binder that the strict
 // decoder would have to work around, and answers are the shapes of readmodels already.
@@ -80,9 +82,17 @@ type (
 		Limit int64 `json:"limit"`
 	}
 	subscriptionBody struct {
-		Group    string   `json:"group"`
-		Prefixes []string `json:"prefixes"`
-		From     any      `json:"from"`
+		Group    string             `json:"group"`
+		Prefixes []string           `json:"prefixes"`
+		From     any                `json:"from"`
+		Settings domain.GroupChange `json:"settings"`
+	}
+	updateSubscriptionBody struct {
+		Settings domain.GroupChange `json:"settings"`
+		Group    any                `json:"group"` // this and what follows is there to be refused in plain words
+		Stream   any                `json:"stream"`
+		Prefixes any                `json:"prefixes"`
+		From     any                `json:"from"`
 	}
 )
 
@@ -92,4 +102,5 @@ var bodies = map[string]any{
 	"ResolveFulfilment": resolveFulfilmentBody{}, "CreateProduct": createProductBody{}, "ChangePrice": changePriceBody{}, "ReceiveStock": receiveStockBody{}, "DamageStock": damageStockBody{},
 	"ReserveStock": reserveStockBody{}, "OpenAccount": openAccountBody{}, "Deposit": depositBody{}, "Credit": creditBody{}, "Empty": emptyBody{},
 	"Streams": streamsBody{}, "Rebuild": rebuildBody{}, "Reset": resetBody{}, "Replay": replayBody{}, "NewSubscription": subscriptionBody{},
+	"UpdateSubscription": updateSubscriptionBody{}, "SubscriptionSettings": domain.GroupChange{},
 }

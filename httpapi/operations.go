@@ -9,8 +9,6 @@ import (
 	"strings"
 
 	"github.com/labstack/echo/v4"
-
-	"github.com/tidemark-dev/tidemark/domain"
 )
 
 // done is what an operation of operators answers.
@@ -134,146 +132,13 @@ func cursorSum(list, key string) string {
 func (s *Server) operationHandlers() map[string]handler {
 	all := map[string]handler{
 		"listSubscriptions": s.look(s.listSubscriptions), "getSubscription": s.look(s.getSubscription), "listParked": s.look(s.listParked),
-		"createSubscription": s.operate(s.createSubscription), "deleteSubscription": s.operate(s.deleteSubscription),
+		"createSubscription": s.operate(s.createSubscription), "updateSubscription": s.operate(s.updateSubscription), "deleteSubscription": s.operate(s.deleteSubscription),
 		"resetSubscription": s.operate(s.resetSubscription), "replayParked": s.operate(s.replayParked),
 	}
 	for id, handle := range s.modelHandlers() {
 		all[id] = handle
 	}
 	return all
-}
-
-func (s *Server) listSubscriptions(ctx context.Context, params map[string]string) (any, error) {
-	all, err := s.options.Groups.List(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return paged("subscriptions", all, func(g domain.GroupInfo) string { return g.Group }, params)
-}
-
-func (s *Server) getSubscription(ctx context.Context, params map[string]string) (any, error) {
-	info, err := s.options.Groups.Info(ctx, params["group"])
-	return info, err
-}
-
-// maxParked bounds how many parked events are listed.
-const maxParked = 1000
-
-// parked is a parked event as the API shows it.
-type parked struct {
-	ID       string `json:"id"`
-	Stream   string `json:"stream"`
-	Revision int64  `json:"revision"`
-	Type     string `json:"type"`
-	Reason   string `json:"reason"`
-	At       string `json:"at,omitempty"`
-}
-
-func (s *Server) listParked(ctx context.Context, params map[string]string) (any, error) {
-	found, err := s.options.Groups.Parked(ctx, params["group"], maxParked)
-	if err != nil {
-		return nil, err
-	}
-	all := make([]parked, len(found))
-	for i, p := range found {
-		all[i] = parked{p.ID, p.Stream, p.Revision, p.Type, p.Reason, stamp(p.At)}
-	}
-	return paged("parked "+params["group"], all, func(p parked) string { return p.ID }, params)
-}
-
-// from reads "start", "end" or a position.
-func from(value any) (domain.From, error) {
-	switch v := value.(type) {
-	case nil:
-		return domain.From{}, nil
-	case string:
-		return domain.From{End: v == "end"}, nil
-	}
-	text, ok := value.(interface{ String() string })
-	if !ok {
-		return domain.From{}, fail("invalid_request", "The position can't be read.")
-	}
-	n, err := strconv.ParseUint(text.String(), 10, 63)
-	return domain.From{Position: n}, err
-}
-
-func (s *Server) createSubscription(ctx context.Context, _ *request, in input) (done, error) {
-	body, err := decode[subscriptionBody](in)
-	if err != nil {
-		return done{}, err
-	}
-	at, err := from(body.From)
-	if err != nil {
-		return done{}, err
-	}
-	if err := s.options.Groups.Create(ctx, domain.Group{Name: body.Group, Prefixes: body.Prefixes}, at); err != nil {
-		return done{}, err
-	}
-	info, err := s.options.Groups.Info(ctx, body.Group)
-	return done{status: http.StatusCreated, body: info, location: "/v1/ops/subscriptions/" + body.Group}, err
-}
-
-func (s *Server) deleteSubscription(ctx context.Context, r *request, in input) (done, error) {
-	info, err := s.options.Groups.Info(ctx, in.params["group"])
-	if err == nil {
-		err = s.options.Groups.Delete(ctx, info.Group)
-	}
-	s.operated(r, "a consumer group was deleted", err, "group", in.params["group"])
-	return done{body: info}, err
-}
-
-func (s *Server) resetSubscription(ctx context.Context, r *request, in input) (done, error) {
-	body, err := decode[resetBody](in)
-	if err != nil {
-		return done{}, err
-	}
-	at, err := from(body.To)
-	if err != nil {
-		return done{}, err
-	}
-	info, err := s.options.Groups.Info(ctx, in.params["group"])
-	if err != nil || in.dryRun {
-		return done{body: info}, err
-	}
-	group := domain.Group{Name: info.Group, Prefixes: s.prefixes(info)}
-	if len(group.Prefixes) == 0 {
-		return done{}, fail("refused", "The event store does not tell what group %q takes, so it could not be made again; delete and create it instead.", info.Group)
-	}
-	err = s.options.Groups.Reset(ctx, group, at)
-	s.operated(r, "a consumer group was reset", err, "group", info.Group, "to", body.To)
-	if err != nil {
-		return done{}, err
-	}
-	info, err = s.options.Groups.Info(ctx, info.Group)
-	return done{body: info}, err
-}
-
-// prefixes are those of a group of ours, or what the event store says.
-func (s *Server) prefixes(info domain.GroupInfo) []string {
-	for _, f := range s.options.Following {
-		if f.Group == info.Group {
-			return f.Prefixes
-		}
-	}
-	return info.Prefixes
-}
-
-func (s *Server) replayParked(ctx context.Context, r *request, in input) (done, error) {
-	body, err := decode[replayBody](in)
-	if err != nil {
-		return done{}, err
-	}
-	info, err := s.options.Groups.Info(ctx, in.params["group"])
-	if err != nil || in.dryRun {
-		return done{body: info}, err
-	}
-	err = s.options.Groups.ReplayParked(ctx, info.Group, int(body.Limit))
-	s.operated(r, "parked events are replayed", err, "group", info.Group, "limit", body.Limit)
-	if err != nil {
-		return done{}, err
-	}
-	info, err = s.options.Groups.Info(ctx, info.Group)
-	return done{body: info}, err
 }
 
 // operated puts what operators do into the log.

@@ -32,7 +32,7 @@ func (s *Server) secure(next echo.HandlerFunc) echo.HandlerFunc {
 
 // What browsers on other origins may send and see.
 const (
-	crossMethods = "GET, HEAD, POST, DELETE"
+	crossMethods = "GET, HEAD, POST, PATCH, DELETE"
 	crossSends   = "Accept, Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, Prefer, Tidemark, X-Request-Id, X-Correlation-Id, traceparent"
 	crossSees    = "ETag, Location, Link, Retry-After, Idempotent-Replayed, Tidemark, Tidemark-Lag, Preference-Applied, X-Request-Id, X-Correlation-Id, WWW-Authenticate"
 )

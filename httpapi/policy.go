@@ -50,7 +50,7 @@ var policy = map[string][]string{
 	"retryBlocked": operates, "skipBlocked": operates, "rebuildReadModel": operates, "switchReadModel": operates, "rollbackReadModel": operates,
 	"verifyReadModel": operates, "pauseReadModel": operates, "resumeReadModel": operates, "dropReadModel": operates, "cancelJob": operates,
 	"retryFulfilment": operates, "resolveFulfilment": operates,
-	"createSubscription": operates, "deleteSubscription": operates, "resetSubscription": operates, "replayParked": operates,
+	"createSubscription": operates, "updateSubscription": operates, "deleteSubscription": operates, "resetSubscription": operates, "replayParked": operates,
 
 	"healthz": open, "readyz": open, "metrics": open,
 }

@@ -17,7 +17,9 @@ func (standInGroups) group(name string) (domain.GroupInfo, error) {
 	if name != "orders" && name != "reporting" {
 		return domain.GroupInfo{}, domain.NotFound("group", name)
 	}
-	return domain.GroupInfo{Group: name, Stream: "$all", Status: "Live", Position: "C:1200/P:1200", LastKnown: "C:1200/P:1200", Consumers: 1, Parked: 2, Prefixes: []string{"order-"}}, nil
+	return domain.GroupInfo{Group: name, Stream: "$all", Status: "Live", Position: "1200", LastKnown: "1200", Consumers: 1, Parked: 2, Prefixes: []string{"order-"},
+		Settings: domain.GroupSettings{ConsumerStrategy: "Pinned", MessageTimeoutMs: 30_000, MaxRetryCount: 1 << 30, CheckpointAfterMs: 1000, MinCheckpointCount: 1,
+			MaxCheckpointCount: 1000, LiveBufferSize: 2000, ReadBatchSize: 200, HistoryBufferSize: 2000}}, nil
 }
 
 func (g standInGroups) List(context.Context) ([]domain.GroupInfo, error) {
@@ -37,6 +39,8 @@ func (g standInGroups) Info(_ context.Context, name string) (domain.GroupInfo, e
 }
 
 func (standInGroups) Create(context.Context, domain.Group, domain.From) error { return nil }
+
+func (standInGroups) Update(context.Context, string, domain.GroupChange) error { return nil }
 
 func (standInGroups) Delete(context.Context, string) error { return nil }
 

@@ -55,6 +55,10 @@ func Run(t *testing.T, open func(t *testing.T) Subject) {
 		{"parked events are listed and replayed", parkedReplay},
 		{"a group is administered", administered},
 		{"a group is reset under its consumers", resetConsumed},
+		{"a group is made with settings, and they are changed", settingsChanged},
+		{"settings that no group can have are refused", settingsRefused},
+		{"a group that starts at the end is not sent back by a change", changedAtTheEnd},
+		{"a group is changed under its consumers", changedConsumed},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

@@ -3,7 +3,6 @@ package esdb
 import (
 	"context"
 	"encoding/json"
-	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -35,19 +34,25 @@ func (s *Store) List(ctx context.Context) ([]domain.GroupInfo, error) {
 
 // Info implements application.Groups.
 func (s *Store) Info(ctx context.Context, group string) (domain.GroupInfo, error) {
+	info, err := s.info(ctx, group)
+	if err != nil {
+		return domain.GroupInfo{}, err
+	}
+	return groupInfo(info), nil
+}
+
+func (s *Store) info(ctx context.Context, group string) (*client.PersistentSubscriptionInfo, error) {
 	info, err := call(ctx, s, "group_info", func(ctx context.Context, c *client.Client) (*client.PersistentSubscriptionInfo, error) {
 		return c.GetPersistentSubscriptionInfoToAll(ctx, group, client.GetPersistentSubscriptionOptions{})
 	})
-	if err != nil {
-		return domain.GroupInfo{}, groupFailure(group, "group info", err)
-	}
-	return groupInfo(info), nil
+	return info, groupFailure(group, "group info", err)
 }
 
 // groupInfo gives positions as one decimal number, the form that Reset takes.
 func groupInfo(info *client.PersistentSubscriptionInfo) domain.GroupInfo {
 	result := domain.GroupInfo{
 		Group: info.GroupName, Stream: info.EventSource, Status: info.Status, Consumers: len(info.Connections),
+		Settings: settingsOf(info.Settings),
 	}
 	if stats := info.Stats; stats != nil {
 		result.InFlight, result.Parked = stats.TotalInFlightMessages, stats.ParkedMessagesCount
@@ -67,8 +72,16 @@ func (s *Store) Create(ctx context.Context, group domain.Group, from domain.From
 	if group.Name == "" || len(group.Prefixes) == 0 {
 		return defect("group %q with prefixes %q", group.Name, group.Prefixes)
 	}
+	settings, err := changed(group.Name, s.settings(), group.Settings)
+	if err != nil {
+		return err
+	}
+	return s.create(ctx, group, settings, from)
+}
+
+func (s *Store) create(ctx context.Context, group domain.Group, settings *client.PersistentSubscriptionSettings, from domain.From) error {
 	options := client.PersistentAllSubscriptionOptions{
-		Settings:  s.settings(),
+		Settings:  settings,
 		StartFrom: client.Start{},
 		Filter:    &client.SubscriptionFilter{Type: client.StreamFilterType, Prefixes: group.Prefixes},
 	}
@@ -90,23 +103,6 @@ func (s *Store) Create(ctx context.Context, group domain.Group, from domain.From
 	return groupFailure(group.Name, "create group", err)
 }
 
-// settings of new groups. The server must not park by itself, because what it counts is also counted
-// while a read store is down; retries are paced and parking is decided in Consume. A checkpoint may
-// cover a single event, so that the last few of a quiet day don't come again after a restart. Pinned
-// keeps the events of one stream with one consumer as long as it is there.
-func (s *Store) settings() *client.PersistentSubscriptionSettings {
-	settings := client.SubscriptionSettingsDefault()
-	settings.MessageTimeout = int32(min(s.options.Timeout.Milliseconds(), math.MaxInt32))
-	settings.MaxRetryCount = math.MaxInt32 / 2
-	settings.CheckpointLowerBound = 1
-	settings.CheckpointAfter = 1000
-	settings.LiveBufferSize = 2000
-	settings.HistoryBufferSize = 2000
-	settings.ReadBatchSize = 200
-	settings.ConsumerStrategyName = client.ConsumerStrategyPinned
-	return &settings
-}
-
 // Delete implements application.Groups. What was parked for the group goes with it.
 func (s *Store) Delete(ctx context.Context, group string) error {
 	_, err := call(ctx, s, "delete_group", func(ctx context.Context, c *client.Client) (struct{}, error) {
@@ -117,7 +113,12 @@ func (s *Store) Delete(ctx context.Context, group string) error {
 
 // Reset implements application.Groups.
 func (s *Store) Reset(ctx context.Context, group domain.Group, from domain.From) error {
-	if _, err := s.Info(ctx, group.Name); err != nil {
+	info, err := s.info(ctx, group.Name)
+	if err != nil {
+		return err
+	}
+	settings, err := changed(group.Name, settingsOf(info.Settings), group.Settings)
+	if err != nil {
 		return err
 	}
 	pause := backoff{shortest: 10 * time.Millisecond, longest: 200 * time.Millisecond}
@@ -125,7 +126,7 @@ func (s *Store) Reset(ctx context.Context, group domain.Group, from domain.From)
 		if err := s.Delete(ctx, group.Name); err != nil && domain.KindOf(err) != domain.KindNotFound {
 			return err
 		}
-		err := s.Create(ctx, group, from)
+		err := s.create(ctx, group, settings, from)
 		// A consumer that found the group missing may have made it anew, from the start.
 		if domain.CodeOf(err) != "group_exists" || attempt == 5 || !pause.wait(ctx) {
 			return err
