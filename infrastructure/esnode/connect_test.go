@@ -192,7 +192,7 @@ func TestStopEndsSubscriptionsAndMayBeRepeated(t *testing.T) {
 	for range 2 {
 		r.must(r.node.Stop(ctx))
 	}
-	if took := time.Since(began); took > drainFor+2*time.Second {
+	if took := time.Since(began); took > drainFor+patience/2 {
 		t.Errorf("stopping took %v", took)
 	}
 	for e := sub.Recv(); ; e = sub.Recv() {

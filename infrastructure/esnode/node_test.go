@@ -32,8 +32,8 @@ type rig struct {
 	ctx         context.Context
 }
 
-// patience bounds every wait of a test.
-const patience = 20 * time.Second
+// patience bounds every wait of a test. Only a test that fails needs it, so it is generous.
+const patience = time.Minute
 
 func start(t *testing.T, change ...func(*Options)) *rig { return startWith(t, nil, change...) }
 

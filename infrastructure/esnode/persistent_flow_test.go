@@ -70,6 +70,7 @@ func TestTimeoutsAndDisconnectsCountAsRetries(t *testing.T) {
 		t.Fatalf("after the timeout: %s", again)
 	}
 	r.must(one.Close())
+	eventually(t, "the first consumer has gone", func() bool { return len(r.wireInfo("s", "g").GetConnections()) == 0 })
 	two := r.consume("s", "g", 1)
 	if again := got(t, two, 1, false); again != "0#2" {
 		t.Fatalf("after the disconnect, which never parks: %s", again)

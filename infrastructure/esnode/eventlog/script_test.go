@@ -150,7 +150,7 @@ func (a arguments) has(word string) bool {
 }
 
 func (m *machine) run(command string) string {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	name, a := parse(command)
 	var text string
