@@ -19,7 +19,7 @@ func next(t interface {
 	Fatalf(string, ...any)
 	Context() context.Context
 }, w *Watch) []Change {
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	changes, err := w.Next(ctx)
 	if err != nil {
@@ -139,7 +139,7 @@ func TestResumeLosesAndRepeatsNothing(t *testing.T) {
 			}
 		}
 		deliver(t, e, s.deliveries())
-		for deadline := time.Now().Add(5 * time.Second); len(heard) < total && time.Now().Before(deadline); {
+		for deadline := time.Now().Add(patience); len(heard) < total && time.Now().Before(deadline); {
 			take()
 		}
 		w.Close()

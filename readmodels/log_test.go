@@ -194,10 +194,13 @@ func deliver(t interface {
 	}
 }
 
+// patience bounds every wait of a test. Only a test that fails needs it, so it is generous.
+const patience = time.Minute
+
 // eventually waits for something that another goroutine does.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(patience)
 	for !holds() {
 		if time.Now().After(deadline) {
 			t.Fatalf("it never came true that %s", what)

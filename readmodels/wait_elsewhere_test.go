@@ -62,7 +62,7 @@ func TestQueryHearsOfAnotherProcess(t *testing.T) {
 			answered := make(chan error, 1)
 			began := time.Now()
 			go func() {
-				_, err := answerOrder(t.Context(), reading.Reader(), Ask{Params: map[string]string{"id": orderID(1)}, After: Tidemark{{r.Stream, 0}}, Wait: 20 * time.Second})
+				_, err := answerOrder(t.Context(), reading.Reader(), Ask{Params: map[string]string{"id": orderID(1)}, After: Tidemark{{r.Stream, 0}}, Wait: patience})
 				answered <- err
 			}()
 			<-told.began

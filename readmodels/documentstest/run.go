@@ -21,7 +21,7 @@ import (
 )
 
 // patience bounds each call of the suite. It is generous: a test that needs it has failed.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // Run checks every promise of readmodels.Documents. open gives an empty store and arranges for its
 // end with t.Cleanup; it is called once for each promise.
