@@ -61,7 +61,7 @@ func newDepot(t testing.TB, seed uint64) *depot {
 }
 
 func (s *depot) options() Options {
-	return Options{Clock: s.clock, StoreWait: 200 * time.Millisecond, Backoff: time.Microsecond, SnapshotEvery: -1}
+	return Options{Clock: s.clock, StoreWait: time.Minute, Backoff: time.Microsecond, SnapshotEvery: -1}
 }
 
 // worker is a process manager over the store as wrap shows it.

@@ -28,6 +28,9 @@ type Subject struct {
 	Foreign       func(ctx context.Context, stream string, after int64, eventType, data string) error
 }
 
+// patience bounds what must end by itself. Only a test that fails needs it, so it is generous.
+const patience = time.Minute
+
 // Run holds a store to its contract. open is called once for each case and may give the same store.
 func Run(t *testing.T, open func(t *testing.T) Subject) {
 	cases := []struct {
@@ -63,7 +66,7 @@ func Run(t *testing.T, open func(t *testing.T) Subject) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
 			t.Cleanup(cancel)
 			c.test(&world{T: t, ctx: ctx, Subject: open(t), category: "t" + uuid.NewString()[:8]})
 		})

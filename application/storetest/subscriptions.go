@@ -55,7 +55,7 @@ func (w *world) end(stop context.CancelFunc, done chan error) {
 	select {
 	case err := <-done:
 		done <- err
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		w.Error("a subscription goes on after its context has ended")
 	}
 }

@@ -75,7 +75,7 @@ func stepped(d int, steps int64) readmodels.Document {
 
 // advance moves some documents by one step and says whether all have arrived.
 func advance(t *testing.T, docs readmodels.Documents, random *rand.Rand, documents int, target int64) (done bool) {
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	ids := make([]string, documents)
 	for d := range ids {

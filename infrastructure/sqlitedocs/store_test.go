@@ -41,7 +41,7 @@ func eventually(t testing.TB, condition func() bool) {
 	t.Helper()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	late := time.After(10 * time.Second)
+	late := time.After(time.Minute)
 	for !condition() {
 		select {
 		case <-tick.C:
