@@ -131,7 +131,7 @@ func TestOpenWithoutServer(t *testing.T) {
 	if _, err := Open(ctx, "mongodb://127.0.0.1:1/tidemark", Options{}); domain.KindOf(err) != domain.KindUnavailable {
 		t.Errorf("want unavailable, have %v", err)
 	}
-	if took := time.Since(start); took > 5*time.Second {
+	if took := time.Since(start); took > 30*time.Second {
 		t.Errorf("it took %v", took)
 	}
 	if _, err := Open(ctx, "nonsense", Options{}); err == nil || domain.KindOf(err) == domain.KindUnavailable {
