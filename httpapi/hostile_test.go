@@ -83,7 +83,7 @@ func exchange(t *testing.T, addr string, request []byte) (*http.Response, []byte
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
 	go func() { _, _ = conn.Write(request) }() // the server may answer before it has read all

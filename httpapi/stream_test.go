@@ -110,8 +110,8 @@ func (l *listener) next() (frame, bool) {
 	select {
 	case f, ok := <-l.frames:
 		return f, ok
-	case <-time.After(10 * time.Second):
-		l.t.Fatal("no frame within 10 s")
+	case <-time.After(patience):
+		l.t.Fatal("no frame came")
 		return nil, false
 	}
 }
