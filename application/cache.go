@@ -39,6 +39,16 @@ func (c *cache) drop(stream string) {
 	}
 }
 
+// change replaces what is remembered of stream, if anything is.
+func (c *cache) change(stream string, with func(cached) cached) {
+	if c.entries == nil {
+		return
+	}
+	c.entries.ComputeIfPresent(stream, func(entry cached) (cached, otter.ComputeOp) {
+		return with(entry), otter.WriteOp
+	})
+}
+
 // cacheGet gives the newest state of stream that this process remembers.
 func cacheGet[S any](c *cache, stream string) (Loaded[S], bool) {
 	if c.entries == nil {

@@ -107,7 +107,7 @@ func unpackRecent(text string) (recent, error) {
 	if err != nil {
 		return recent{}, errPacked
 	}
-	var places []place
+	places := make([]place, 0, len(packed)/17)
 	before := int64(0)
 	for len(packed) > 0 {
 		if len(packed) < 17 {

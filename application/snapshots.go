@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/tidemark-dev/tidemark/domain"
@@ -14,9 +15,9 @@ import (
 // snapshotPrefix stands before the name of the stream that a snapshot stream belongs to.
 const snapshotPrefix = "snapshot-"
 
-// snapshotsKept is how many snapshots of a stream stay readable. The one before the newest serves
-// repeats of commands that were carried out shortly before the newest was taken.
-const snapshotsKept = 2
+// snapshotsKept is how many snapshots of a stream stay readable. Those before the newest serve repeats of
+// commands that were carried out before the newest was taken, and questions about the recent past.
+const snapshotsKept = 8
 
 // snapshotWait bounds one snapshot's way into the store.
 const snapshotWait = 5 * time.Second
@@ -24,25 +25,32 @@ const snapshotWait = 5 * time.Second
 // snapshotter takes snapshots on one goroutine beside the commands: it neither delays nor fails them.
 // What it can't keep up with it leaves out; the next command on the stream offers again.
 type snapshotter struct {
-	e     *Executor
-	every int64
-	jobs  chan snapshotJob
+	e       *Executor
+	every   int64
+	jobs    chan snapshotJob
+	resting resting
 }
 
 type snapshotJob struct {
 	stream string // of the aggregate
 	take   func() (domain.SnapshotTaken, error)
+	taken  func(cached) cached // notes it in a state in memory
 }
 
 func newSnapshotter(e *Executor) *snapshotter {
-	return &snapshotter{e: e, every: int64(e.options.SnapshotEvery), jobs: make(chan snapshotJob, 64)}
+	return &snapshotter{e: e, every: int64(e.options.SnapshotEvery), jobs: make(chan snapshotJob, 64),
+		resting: resting{noted: map[string]noted{}}}
 }
 
 func (s *snapshotter) run(ctx context.Context) {
+	look := time.NewTicker(restFor / 5)
+	defer look.Stop()
 	for {
 		select {
 		case job := <-s.jobs:
-			s.e.hooks.SnapshotTaken(job.stream, s.write(ctx, job))
+			s.carryOut(ctx, job)
+		case <-look.C:
+			s.settle(ctx)
 		case <-ctx.Done():
 			return
 		}
@@ -55,18 +63,33 @@ func (s *snapshotter) due(revision, snapshot int64) bool {
 	return s.every > 0 && (revision+1)/s.every > (snapshot+1)/s.every
 }
 
-// offerSnapshot asks for a snapshot of loaded if one is due, and gives loaded back with it noted.
+// offerSnapshot asks for a snapshot of loaded if one is due, or once the stream rests if it has a long tail,
+// and gives loaded back with what is certain to be taken noted.
 func offerSnapshot[S any](e *Executor, aggregate *Aggregate[S], loaded Loaded[S]) Loaded[S] {
-	if !e.snapshots.due(loaded.Revision, loaded.snapshot) {
+	due := e.snapshots.due(loaded.Revision, loaded.snapshot)
+	if !due && !e.snapshots.tailed(loaded.Revision, loaded.snapshot) {
 		return loaded
 	}
 	offered := loaded // a copy of its own for the other goroutine
-	job := snapshotJob{stream: loaded.Stream, take: func() (domain.SnapshotTaken, error) {
-		return takeSnapshot(aggregate, offered)
-	}}
+	job := snapshotJob{
+		stream: loaded.Stream,
+		take:   func() (domain.SnapshotTaken, error) { return takeSnapshot(aggregate, offered) },
+		taken: func(entry cached) cached {
+			if l, ok := entry.loaded.(Loaded[S]); ok && l.snapshot < offered.Revision && l.Revision >= offered.Revision {
+				l.snapshot = offered.Revision
+				entry.loaded = l
+			}
+			return entry
+		},
+	}
+	if !due {
+		e.snapshots.resting.note(job, loaded.Revision)
+		return loaded
+	}
 	select {
 	case e.snapshots.jobs <- job:
 		loaded.snapshot = loaded.Revision
+		e.snapshots.resting.forget(loaded.Stream)
 	default:
 	}
 	return loaded
@@ -91,10 +114,24 @@ func takeSnapshot[S any](aggregate *Aggregate[S], loaded Loaded[S]) (domain.Snap
 
 // checksum covers every other field and the stream that the snapshot is of.
 func checksum(stream string, s domain.SnapshotTaken) string {
-	sum := sha256.New()
-	fmt.Fprintf(sum, "%d %d %d %q %q %q ", s.FoldVersion, s.Revision, s.Position, stream, s.Hash, s.Commands)
-	sum.Write([]byte(s.State))
-	return hex.EncodeToString(sum.Sum(nil))
+	content := make([]byte, 0, 256+len(stream)+len(s.Hash)+len(s.Commands)+len(s.State))
+	content = fmt.Appendf(content, "%d %d %d ", s.FoldVersion, s.Revision, s.Position)
+	for _, text := range []string{stream, s.Hash, s.Commands} {
+		content = append(appendQuoted(content, text), ' ')
+	}
+	sum := sha256.Sum256(append(content, s.State...))
+	return hex.EncodeToString(sum[:])
+}
+
+// appendQuoted is strconv.AppendQuote, quick where nothing has to be escaped: remembered commands are
+// long and every load of a long stream checks them.
+func appendQuoted(to []byte, text string) []byte {
+	for i := range len(text) {
+		if c := text[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return strconv.AppendQuote(to, text)
+		}
+	}
+	return append(append(append(to, '"'), text...), '"')
 }
 
 // write puts the snapshot into its stream, unless a newer one is there.

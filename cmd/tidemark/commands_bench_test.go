@@ -131,13 +131,21 @@ func BenchmarkLoad(b *testing.B) {
 	}
 }
 
-// longAccount makes an account of so many events, with its snapshot; the newest come of single commands.
+// longAccount makes an account of so many events, with the snapshots of the multiples only; the newest
+// events come of single commands.
 func longAccount(b *testing.B, node *commandNode, length int) string {
 	b.Helper()
 	taken := make(chan error, 10_000)
-	service := replica(b, node.connect(b), application.Options{Hooks: application.Hooks{
+	service := application.NewService(node.connect(b), application.Options{Hooks: application.Hooks{
 		SnapshotTaken: func(_ string, err error) { taken <- err },
 	}})
+	ctx, stop := context.WithCancel(b.Context())
+	var running sync.WaitGroup
+	running.Go(func() { service.Run(ctx) })
+	defer func() {
+		stop()
+		running.Wait()
+	}()
 	made, err := service.OpenAccount(b.Context(), application.Command{}, application.OpenAccount{CustomerID: "c1", Currency: "EUR"})
 	if err != nil {
 		b.Fatal(err)

@@ -88,9 +88,16 @@ func (k kind) decode(stored envelope, data []byte) (domain.Event, time.Time, err
 	return event, dated, err
 }
 
+var snapshotShape = reflect.TypeFor[domain.SnapshotTaken]()
+
 // today reads today's shape. Unknown fields are left alone, so that the release before one that adds
 // a field can still run beside it.
 func (k kind) today(data []byte) (domain.Event, error) {
+	if k.shape == snapshotShape {
+		if event, ok := snapshotTaken(data); ok {
+			return event, nil
+		}
+	}
 	pointer := reflect.New(k.shape)
 	if err := unmarshal(data, pointer.Interface(), k.freeForm); err != nil {
 		return nil, err
