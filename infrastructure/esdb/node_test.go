@@ -64,7 +64,7 @@ func (n *node) stop() {
 	if n.running == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if err := n.running.Stop(ctx); err != nil {
 		n.Error(err)

@@ -16,10 +16,13 @@ import (
 	"github.com/tidemark-dev/tidemark/domain"
 )
 
-// eventually polls until ok or limit has passed.
-func eventually(t *testing.T, limit time.Duration, what string, ok func() bool) {
+// patience bounds every wait of a test. Only a test that fails needs it, so it is generous.
+const patience = time.Minute
+
+// eventually polls until ok or patience is at its end.
+func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	end := time.NewTimer(limit)
+	end := time.NewTimer(patience)
 	defer end.Stop()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
@@ -32,19 +35,32 @@ func eventually(t *testing.T, limit time.Duration, what string, ok func() bool) 
 	}
 }
 
-// bounded runs a call with a deadline and complains if it does not keep it.
+// bounded runs a call with a deadline and complains if it does not keep it. Who ignores deadlines would stay
+// for ever here: half of patience tells that from a machine that has no time for us.
 func bounded(t *testing.T, limit time.Duration, work func(ctx context.Context) error) error {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	begun := time.Now()
 	err := work(ctx)
-	if took := time.Since(begun); took > limit+300*time.Millisecond {
+	if took := time.Since(begun); took > limit+patience/2 {
 		t.Errorf("a call with a deadline of %v took %v", limit, took)
 	}
 	return err
 }
 
+// unanswered runs a call that gets no answer until its time is over. On a busy machine that may be before the
+// call was sent, and then it is certain that nothing was done; so it gets more time.
+func unanswered(t *testing.T, work func(ctx context.Context) error) error {
+	t.Helper()
+	for limit := 200 * time.Millisecond; ; limit *= 4 {
+		if err := bounded(t, limit, work); domain.KindOf(err) != domain.KindUnavailable || limit > patience {
+			return err
+		}
+	}
+}
+
+// impatient are options of a store that is cut off on purpose.
 var impatient = Options{Patience: 200 * time.Millisecond, Backoff: 100 * time.Millisecond}
 
 func TestTheStoreRecoversFromACutByItself(t *testing.T) {
@@ -70,10 +86,10 @@ func TestTheStoreRecoversFromACutByItself(t *testing.T) {
 		}
 		after = domain.Tip{Revision: appended.Revision, Hash: appended.Hash}
 		p.cut()
-		eventually(t, 5*time.Second, "calls fail at once", func() bool {
+		eventually(t, "calls fail at once", func() bool {
 			begun := time.Now()
 			err := bounded(t, time.Second, func(ctx context.Context) error { return store.Ping(ctx) })
-			return err != nil && time.Since(begun) < 20*time.Millisecond
+			return err != nil && time.Since(begun) < impatient.Patience/2
 		})
 		err = bounded(t, time.Second, func(ctx context.Context) error {
 			_, err := store.Append(ctx, stream, after, claims(1))
@@ -83,17 +99,18 @@ func TestTheStoreRecoversFromACutByItself(t *testing.T) {
 			t.Errorf("round %d: append during the outage: %v", round, err)
 		}
 		p.open()
-		eventually(t, 5*time.Second, "it is back", func() bool {
-			return bounded(t, time.Second, func(ctx context.Context) error { return store.Ping(ctx) }) == nil
+		eventually(t, "it is back", func() bool {
+			return bounded(t, 10*time.Second, func(ctx context.Context) error { return store.Ping(ctx) }) == nil
 		})
 	}
 	last, ok, err := store.ReadLast(t.Context(), stream)
 	if err != nil || !ok || last.Revision != 2 {
 		t.Errorf("after three outages: %+v, %v", last, err)
 	}
-	if connected.Load() != 4 || disconnected.Load() != 3 || failed.Load() == 0 {
-		t.Errorf("the hooks saw %d connections, %d losses, %d failed calls", connected.Load(), disconnected.Load(), failed.Load())
-	}
+	// A call may use a connection before its hook has run, and on a busy machine more connections than those cut are lost.
+	eventually(t, "the hooks saw each loss and each connection", func() bool {
+		return disconnected.Load() >= 3 && connected.Load() == disconnected.Load()+1 && failed.Load() > 0
+	})
 }
 
 func TestAnAppendIntoSilenceIsUnknownAndItsRepeatIsNot(t *testing.T) {
@@ -109,11 +126,11 @@ func TestAnAppendIntoSilenceIsUnknownAndItsRepeatIsNot(t *testing.T) {
 		_, err := store.Append(ctx, stream, newStream, batch)
 		return err
 	}
-	if err := bounded(t, 200*time.Millisecond, try); domain.KindOf(err) != domain.KindUnknown {
+	if err := unanswered(t, try); domain.KindOf(err) != domain.KindUnknown {
 		t.Errorf("append into silence: %v", err)
 	}
 	p.silence(false)
-	eventually(t, 10*time.Second, "the repeat succeeds", func() bool { return bounded(t, time.Second, try) == nil })
+	eventually(t, "the repeat succeeds", func() bool { return bounded(t, 10*time.Second, try) == nil })
 	count := 0
 	for _, err := range store.ReadStream(t.Context(), stream, 0) {
 		if err != nil {
@@ -130,7 +147,7 @@ func TestSubscriptionsSurviveOutages(t *testing.T) {
 	t.Parallel()
 	n := startNode(t)
 	p := startProxy(t, n.address)
-	store, direct := open(t, p.address, impatient), open(t, n.address, Options{})
+	store, direct := open(t, p.address, impatient), open(t, n.address, Options{}) // the latter waits while the node restarts
 	category := "t" + uuid.NewString()[:8]
 
 	var mu sync.Mutex
@@ -176,7 +193,7 @@ func TestSubscriptionsSurviveOutages(t *testing.T) {
 			n.stop()
 			n.start()
 		}
-		eventually(t, 15*time.Second, fmt.Sprintf("round %d is delivered", round), func() bool {
+		eventually(t, fmt.Sprintf("round %d is delivered", round), func() bool {
 			mu.Lock()
 			defer mu.Unlock()
 			return len(tailed) >= len(want) && len(consumed) >= len(want)
@@ -209,13 +226,13 @@ func TestASilentConnectionIsReplaced(t *testing.T) {
 	if domain.KindOf(err) != domain.KindUnavailable {
 		t.Errorf("read into silence: %v", err)
 	}
-	eventually(t, 10*time.Second, "calls fail at once, without waiting for their deadline", func() bool {
+	eventually(t, "calls fail at once, without waiting for their deadline", func() bool {
 		begun := time.Now()
 		err := bounded(t, 200*time.Millisecond, store.Ping)
-		return err != nil && time.Since(begun) < 20*time.Millisecond
+		return err != nil && time.Since(begun) < impatient.Patience/2
 	})
 	p.silence(false)
-	eventually(t, 10*time.Second, "it is back", func() bool { return bounded(t, time.Second, store.Ping) == nil })
+	eventually(t, "it is back", func() bool { return bounded(t, 10*time.Second, store.Ping) == nil })
 }
 
 func TestOutagesLeaveNothingBehind(t *testing.T) {
@@ -231,7 +248,7 @@ func TestOutagesLeaveNothingBehind(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 5 {
-		eventually(t, 5*time.Second, "connected", func() bool { return store.Ping(t.Context()) == nil })
+		eventually(t, "connected", func() bool { return store.Ping(t.Context()) == nil })
 		var callers sync.WaitGroup
 		for range 20 {
 			callers.Go(func() {
@@ -244,13 +261,13 @@ func TestOutagesLeaveNothingBehind(t *testing.T) {
 		callers.Wait()
 		p.open()
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if err := store.Close(ctx); err != nil {
 		t.Fatal(err)
 	}
 	p.cut()
-	eventually(t, 10*time.Second, "all goroutines ended", func() bool { return runtime.NumGoroutine() <= before })
+	eventually(t, "all goroutines ended", func() bool { return runtime.NumGoroutine() <= before })
 	p.open()
 	if err := store.Ping(t.Context()); domain.KindOf(err) != domain.KindUnavailable {
 		t.Errorf("a closed store answers %v", err)

@@ -78,21 +78,29 @@ func serve(t *testing.T, s *stub) *Store {
 	serverfeatures.RegisterServerFeaturesServer(server, s)
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(server.Stop)
-	return open(t, listener.Addr().String(), Options{Patience: 300 * time.Millisecond, Backoff: 50 * time.Millisecond})
+	store := open(t, listener.Addr().String(), Options{Backoff: 50 * time.Millisecond})
+	if err := store.Ping(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return store
 }
 
-// open gives a Store that must close within its time at the end of the test.
+// open gives a Store that must close within its time at the end of the test. Unless told otherwise it waits for
+// its connection as long as tests wait for anything.
 func open(t *testing.T, address string, options Options) *Store {
 	t.Helper()
 	if !strings.Contains(address, "?") {
 		address += "?"
+	}
+	if options.Patience == 0 {
+		options.Patience = patience
 	}
 	store, err := Open("esdb://"+address+"&tls=false", options)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		if err := store.Close(ctx); err != nil {
 			t.Error(err)
@@ -192,30 +200,29 @@ func TestASilentServerHoldsNobodyBeyondTheDeadline(t *testing.T) {
 		read:   func(call streams.Streams_ReadServer) error { return silent(call) },
 	}
 	store := serve(t, s)
-	within := func(want domain.Kind, work func(ctx context.Context) error) {
-		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), 150*time.Millisecond)
-		defer cancel()
-		begun := time.Now()
-		err := work(ctx)
-		if took := time.Since(begun); took > time.Second || err == nil || domain.KindOf(err) != want {
-			t.Errorf("%v after %v, want kind %d", err, took, want)
-		}
-	}
-	within(domain.KindUnknown, func(ctx context.Context) error {
+	err := unanswered(t, func(ctx context.Context) error {
 		_, err := store.Append(ctx, "order-1", newStream, claims(1))
 		return err
 	})
-	within(domain.KindUnavailable, func(ctx context.Context) error {
-		_, _, err := store.ReadLast(ctx, "order-1")
-		return err
-	})
-	within(domain.KindUnavailable, func(ctx context.Context) error {
-		for _, err := range store.ReadStream(ctx, "order-1", 0) {
+	if domain.KindOf(err) != domain.KindUnknown {
+		t.Errorf("append: %v", err)
+	}
+	for name, read := range map[string]func(ctx context.Context) error{
+		"last": func(ctx context.Context) error {
+			_, _, err := store.ReadLast(ctx, "order-1")
 			return err
+		},
+		"stream": func(ctx context.Context) error {
+			for _, err := range store.ReadStream(ctx, "order-1", 0) {
+				return err
+			}
+			return nil
+		},
+	} {
+		if err := bounded(t, 150*time.Millisecond, read); domain.KindOf(err) != domain.KindUnavailable {
+			t.Errorf("read %s: %v", name, err)
 		}
-		return nil
-	})
+	}
 }
 
 func TestMessagesThatTheClientPanicsOnAreFailures(t *testing.T) {
@@ -270,14 +277,19 @@ func TestAServerThatOnlyListensIsNoServer(t *testing.T) {
 // turnedAway expects calls to wait for the connection once, and afterwards not at all.
 func turnedAway(t *testing.T, address string) {
 	t.Helper()
-	store := open(t, address+"?gossipTimeout=1", Options{Patience: 200 * time.Millisecond, Backoff: 100 * time.Millisecond})
-	for i, limit := range []time.Duration{time.Second, 50 * time.Millisecond, 50 * time.Millisecond} {
+	store := open(t, address+"?gossipTimeout=1", impatient)
+	turned := func() time.Duration {
 		begun := time.Now()
 		_, err := store.Append(t.Context(), "order-1", newStream, claims(1))
-		if took := time.Since(begun); domain.KindOf(err) != domain.KindUnavailable || took > limit {
-			t.Errorf("call %d: %v after %v", i, err, took)
+		if domain.KindOf(err) != domain.KindUnavailable {
+			t.Fatalf("%v after %v", err, time.Since(begun))
 		}
+		return time.Since(begun)
 	}
+	if took := turned(); took > patience/2 {
+		t.Errorf("the first call waited %v", took)
+	}
+	eventually(t, "calls do not wait", func() bool { return turned() < impatient.Patience/2 })
 }
 
 func TestConnectionStrings(t *testing.T) {
