@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/tidemark-dev/tidemark/domain"
 )
@@ -36,6 +37,7 @@ type comparer struct {
 	expected generation
 	job      *runningJob
 	found    Comparison
+	idle     time.Duration // since the live generation last took a document that it was waited for
 }
 
 // compare compares two generations, document by document at equal revisions.
@@ -135,23 +137,18 @@ func (w *walk) next() *Document {
 // documents compares documents. Where the two stand at other revisions, or one is missing, the live
 // document is read again and the expected one folded up to exactly its revisions.
 func (c *comparer) documents(ctx context.Context, pairs []pair) error {
+	late, err := c.late(ctx, pairs)
+	if err != nil {
+		return err
+	}
 	for _, p := range pairs {
 		if p.live == nil {
-			again, err := c.engine.options.Documents.Load(ctx, c.live.documents(), []string{p.id})
-			if err != nil {
-				return err
-			}
-			if len(again) == 0 {
-				again, err = c.late(ctx, p.id)
-			}
-			if err != nil {
-				return err
-			}
-			if len(again) == 0 {
+			found, ok := late[p.id]
+			if !ok {
 				c.differ(p.id, map[string]Difference{"": {Live: null, Expected: p.expected.Body}})
 				continue
 			}
-			p.live = &again[0]
+			p.live = &found
 		}
 		if p.expected == nil || !maps.Equal(p.live.Sources, p.expected.Sources) {
 			expected, err := c.fold(ctx, p.id, p.live.Sources)
@@ -175,16 +172,36 @@ func (c *comparer) documents(ctx context.Context, pairs []pair) error {
 
 var null = json.RawMessage("null")
 
-// late gives the live read model a moment to take a document that it doesn't have.
-func (c *comparer) late(ctx context.Context, id string) ([]Document, error) {
-	for wait := firstPoll; wait < c.engine.options.RegistryAge*4; wait *= 2 {
-		rest(ctx, wait)
-		found, err := c.engine.options.Documents.Load(ctx, c.live.documents(), []string{id})
-		if err != nil || len(found) > 0 {
-			return found, err
+// late reads what the live read model did not have yet, and gives it time as long as it goes on taking
+// some of it. A moment in which it takes nothing is waited for once in a comparison, not once for each
+// document: one that lost them all, or that nobody works on, would keep it waiting for hours.
+func (c *comparer) late(ctx context.Context, pairs []pair) (map[string]Document, error) {
+	found := map[string]Document{}
+	var missing []string
+	for _, p := range pairs {
+		if p.live == nil {
+			missing = append(missing, p.id)
 		}
 	}
-	return nil, nil
+	for wait := firstPoll; len(missing) > 0; wait *= 2 {
+		again, err := c.engine.options.Documents.Load(ctx, c.live.documents(), missing)
+		if err != nil {
+			return nil, err
+		}
+		for _, d := range again {
+			found[d.ID] = d
+		}
+		if len(again) > 0 {
+			c.idle, wait = 0, firstPoll
+			missing = slices.DeleteFunc(missing, func(id string) bool { _, ok := found[id]; return ok })
+		}
+		if len(missing) == 0 || c.idle >= 4*c.engine.options.RegistryAge {
+			break
+		}
+		rest(ctx, wait)
+		c.idle += wait
+	}
+	return found, nil
 }
 
 // fold computes a document from its streams up to given revisions; nil if it has no events.

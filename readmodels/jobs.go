@@ -129,7 +129,7 @@ func (o *Operations) occupy(ctx context.Context, m *Model, job Job) error {
 			if err != nil {
 				return err
 			}
-			if ok && other.State == JobRunning {
+			if ok && other.State == JobRunning && !o.abandoned(ctx, other) {
 				return domain.Refuse("job_running", "Job %s (%s) is at work on %s; wait for it or cancel it.", other.ID, other.Kind, m.Name)
 			}
 		}
@@ -137,6 +137,21 @@ func (o *Operations) occupy(ctx context.Context, m *Model, job Job) error {
 		return nil
 	})
 	return err
+}
+
+// abandoned ends a job whose process has died, for one that an operator wants now: where no worker runs,
+// nobody would take it over. Whoever writes first has it, this or adoptJob.
+func (o *Operations) abandoned(ctx context.Context, job Job) bool {
+	ended := false
+	_, err := changeNote(ctx, o.documents(), jobNotes, job.ID, func(stored *Job, exists bool) error {
+		if ended = exists && stored.State == JobRunning && stored.dead(time.Now(), o.engine.options.DeadAfter); !ended {
+			return errUnchanged
+		}
+		stored.State, stored.EndedAt, stored.ETASeconds = JobFailed, Stamp(o.now()), nil
+		stored.Code, stored.Error = "abandoned", "its process ended, and another job was begun in its place"
+		return nil
+	})
+	return err == nil && ended
 }
 
 // launch runs the job in this process.

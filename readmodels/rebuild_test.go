@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -80,6 +81,58 @@ func TestVerifyFindsExactlyWhatIsWrong(t *testing.T) {
 	}
 	if got["S7 onHand"] != "16 15" {
 		t.Errorf("S7 onHand: %s", got["S7 onHand"])
+	}
+}
+
+// loads counts how often documents of one collection were asked for.
+type loads struct {
+	*memory
+	collection string
+	count      atomic.Int64
+}
+
+func (l *loads) Load(ctx context.Context, collection string, ids []string) ([]Document, error) {
+	if collection == l.collection {
+		l.count.Add(1)
+	}
+	return l.memory.Load(ctx, collection, ids)
+}
+
+// A read model that lost every document is found out without waiting for each of them.
+func TestVerifyWaitsOnceForWhatIsMissing(t *testing.T) {
+	s, store := newScript(), newMemory()
+	stocked(s, 60)
+	counted := &loads{memory: store, collection: "stock_levels_1"}
+	e := s.side(counted)
+	e.Start(t.Context())
+	found := resultOf(t, done(t, e, must(e.Operations().Verify(t.Context(), "stock_levels", "olga"))))
+	if found.Differing != 60 {
+		t.Errorf("%d of 60 documents are missed", found.Differing)
+	}
+	if n := counted.count.Load() - 180; n > 20 { // each row asks once for the document that it belongs to
+		t.Errorf("60 missing documents were asked for %d times", n)
+	}
+}
+
+// Where no worker runs, nobody takes over the job of a command that was killed; the next command does.
+func TestAnAbandonedJobMakesRoom(t *testing.T) {
+	s, store := newScript(), newMemory()
+	stocked(s, 5)
+	held := newSlow(store, "stock_levels_2")
+	killed := s.side(held)
+	killed.Start(t.Context())
+	lost := must(killed.Operations().Rebuild(t.Context(), "stock_levels", "olga", false))
+	<-held.hit
+	alive := s.side(store)
+	alive.Start(t.Context())
+	if _, err := alive.Operations().Verify(t.Context(), "stock_levels", "olga"); domain.CodeOf(err) != "job_running" {
+		t.Errorf("a job at work was pushed aside: %v", err)
+	}
+	later := s.side(store, func(o *Options) { o.DeadAfter = -time.Hour }) // to it, that process has been silent for long
+	later.Start(t.Context())
+	done(t, later, must(later.Operations().Verify(t.Context(), "stock_levels", "olga")))
+	if job := must(later.Operations().Job(t.Context(), lost.ID)); job.State != JobFailed || job.Code != "abandoned" {
+		t.Errorf("the lost job is %s (%s)", job.State, job.Code)
 	}
 }
 
