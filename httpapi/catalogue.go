@@ -32,6 +32,7 @@ var catalogue = map[string]entry{
 	"unsupported_media_type": {http.StatusUnsupportedMediaType, "The body has another format", "Bodies are application/json in UTF-8, uncompressed; imports are application/x-ndjson.", 0},
 	"invalid_request":        {http.StatusUnprocessableEntity, "The request has invalid content", "It can be read, but what it says is not valid whatever the state; errors lists every finding with a pointer to the place.", 0},
 	"idempotency_key_reused": {http.StatusUnprocessableEntity, "The idempotency key was used for another request", "A key names one command: the same operation on the same thing with the same body. Take a new key.", 0},
+	"as_of_too_expensive":    {http.StatusUnprocessableEntity, "The question about the past is too expensive", "The past of a list or a sum is folded from the whole log of its read model, up to a bound on events that detail names. Ask about one order, stock item, account or fulfilment: those read their own streams only.", 0},
 	// The state says no.
 	"order_not_open":        {http.StatusConflict, "The order is not open", "Lines change only before the order is confirmed.", 0},
 	"order_empty":           {http.StatusConflict, "The order is empty", "An order needs a line to be confirmed.", 0},

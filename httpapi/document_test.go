@@ -228,9 +228,11 @@ func TestEveryCodeHasAPageAndEveryRefusalOfTheDocumentACode(t *testing.T) {
 
 // TestRefusalsOfTheRestAreInTheCatalogue reads the sources: a code that is given to callers must be known here.
 func TestRefusalsOfTheRestAreInTheCatalogue(t *testing.T) {
-	// Between a process and its own commands: never answers to callers.
-	inner := map[string]bool{"superseded": true, "idle": true, "foreign_account": true, "reservation_gone": true, "order_moved_on": true, "nothing_to_do": true}
+	// Between a process and its own commands, of deliveries, or answered by a reset: never answers to callers.
+	inner := map[string]bool{"superseded": true, "idle": true, "foreign_account": true, "reservation_gone": true, "order_moved_on": true, "nothing_to_do": true,
+		"contended_document": true, "other_release": true, "invalid_resume_point": true}
 	refusals := regexp.MustCompile(`(?:domain\.)?Refuse\("([a-z_]+)"`)
+	others := regexp.MustCompile(`Kind: +(?:domain\.)?Kind(Invalid|Malformed|Forbidden|Conflict|Mismatch|Unavailable|Stale|Unknown),\s+Code: +"([a-z_]+)"`)
 	found := 0
 	for _, dir := range []string{"../domain", "../application", "../readmodels"} {
 		err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
@@ -238,6 +240,12 @@ func TestRefusalsOfTheRestAreInTheCatalogue(t *testing.T) {
 				return err
 			}
 			text, err := os.ReadFile(path)
+			for _, match := range others.FindAllSubmatch(text, -1) {
+				found++
+				if _, known := catalogue[string(match[2])]; !known && !inner[string(match[2])] {
+					t.Errorf("%s fails with %s, which the catalogue does not have", path, match[2])
+				}
+			}
 			for _, match := range refusals.FindAllSubmatch(text, -1) {
 				found++
 				if e, known := catalogue[string(match[1])]; !inner[string(match[1])] && (!known || e.status != http.StatusConflict) {

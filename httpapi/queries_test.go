@@ -145,3 +145,21 @@ func TestListsOfOperatorsHavePages(t *testing.T) {
 		t.Errorf("%s", parked.Body)
 	}
 }
+
+// A question about the past that would fold too much says so by a code of its own, with a page.
+func TestAQuestionAboutThePastMayBeTooExpensive(t *testing.T) {
+	w := newWorld(t)
+	w.shown.answer = func(string, readmodels.Ask) (readmodels.Answer, error) {
+		return readmodels.Answer{}, &domain.Error{Kind: domain.KindInvalid, Code: "as_of_too_expensive", Message: "It would fold more than 5 events.",
+			Fields: []domain.Field{{Pointer: "/asOf", Code: "too_expensive", Detail: "would fold more than 5 events"}}}
+	}
+	got := w.send("GET", "/v1/orders?asOf=2026-03-01T10:00:00Z", "").expect(http.StatusUnprocessableEntity, "as_of_too_expensive")
+	for _, want := range []string{`"type":"/docs/errors/as_of_too_expensive"`, `"detail":"It would fold more than 5 events."`, `"pointer":"/asOf"`} {
+		if !strings.Contains(got.Body.String(), want) {
+			t.Errorf("%s lacks %s", got.Body, want)
+		}
+	}
+	if page := w.send("GET", "/docs/errors/as_of_too_expensive", ""); page.Code != http.StatusOK || !strings.Contains(page.Body.String(), "Ask about one order") {
+		t.Errorf("its page: %d %s", page.Code, page.Body)
+	}
+}
