@@ -71,7 +71,7 @@ func TestMoneyIsConservedUnderFaults(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	node := startCommandNode(t)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
 	defer cancel()
 	broken := storetest.NewFaulty(node.connect(t), nil, storetest.Faults{Seed: seed})
 	calm := replica(t, node.connect(t), application.Options{})

@@ -208,7 +208,7 @@ func TestSnapshotsThroughTheNode(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-			case <-time.After(10 * time.Second):
+			case <-time.After(patience):
 				t.Fatal("no snapshot came")
 			}
 		}

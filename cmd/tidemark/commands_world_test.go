@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/tidemark-dev/tidemark/application"
 	"github.com/tidemark-dev/tidemark/domain"
@@ -47,7 +46,7 @@ func (n *commandNode) start(tb testing.TB) {
 
 func (n *commandNode) stop(tb testing.TB) {
 	tb.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if err := n.node.Stop(ctx); err != nil {
 		tb.Error(err)
@@ -60,12 +59,12 @@ func (n *commandNode) stop(tb testing.TB) {
 // connect opens a store to the node, as one replica of the program has it.
 func (n *commandNode) connect(tb testing.TB) *esdb.Store {
 	tb.Helper()
-	store, err := esdb.Open("esdb://"+n.node.Addr().String()+"?tls=false", esdb.Options{})
+	store, err := esdb.Open("esdb://"+n.node.Addr().String()+"?tls=false", esdb.Options{Patience: patience})
 	if err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		if err := store.Close(ctx); err != nil {
 			tb.Error(err)
@@ -77,6 +76,9 @@ func (n *commandNode) connect(tb testing.TB) *esdb.Store {
 // replica is a service of its own over store, whose snapshots are taken until the test ends.
 func replica(tb testing.TB, store application.EventStore, options application.Options) *application.Service {
 	tb.Helper()
+	if options.StoreWait == 0 {
+		options.StoreWait = patience // a busy machine is no silent store
+	}
 	service := application.NewService(store, options)
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup

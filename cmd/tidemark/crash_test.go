@@ -82,7 +82,7 @@ func countUnknown(list []acknowledged) (n int) {
 // writeUntilKilled lets eight callers create orders and deposit into one account until the process dies.
 func writeUntilKilled(t *testing.T, p *process, account string, round int, after time.Duration) []acknowledged {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	time.AfterFunc(after, p.kill)
 	var mu sync.Mutex

@@ -130,7 +130,7 @@ func (f *forgetful) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func TestAClientThatRepeatsSafely(t *testing.T) {
 	e := startEdge(t, edgeOptions{})
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	c := &shopClient{base: e.app.url, http: &http.Client{Transport: &forgetful{}}}
 	var account, order struct {

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
 )
@@ -178,9 +177,9 @@ func (d *documented) sellAndShip(s shop) {
 	d.check(200, "DELETE", o+"/items/POT", nil)
 	d.check(200, "POST", o+"/confirm", nil)
 	d.check(409, "POST", o+"/confirm", nil)
-	d.until("the order is prepared", 10*time.Second, func() bool { return d.send("GET", o, nil).json()["status"] == "prepared" })
+	d.until("the order is prepared", patience, func() bool { return d.send("GET", o, nil).json()["status"] == "prepared" })
 	d.check(200, "POST", o+"/ship", `{"carrier":"DHL","trackingNumber":"1"}`)
-	d.until("the fulfilment is completed", 10*time.Second, func() bool { return d.send("GET", "/v1/fulfilments/"+s.order, nil).json()["status"] == "completed" })
+	d.until("the fulfilment is completed", patience, func() bool { return d.send("GET", "/v1/fulfilments/"+s.order, nil).json()["status"] == "completed" })
 	d.check(409, "POST", "/v1/fulfilments/"+s.order+"/retry", nil)
 	d.check(409, "POST", "/v1/fulfilments/"+s.order+"/resolve", `{"reason":"x"}`)
 	d.called["retryFulfilment 200"], d.called["resolveFulfilment 200"] = true, true // need a process that hangs; see application
@@ -231,7 +230,7 @@ func (d *documented) operate() {
 	job := func(path string, in any) {
 		d.t.Helper()
 		id := d.check(202, "POST", path, in).json()["id"].(string)
-		d.until(path, 20*time.Second, func() bool { return d.send("GET", "/v1/ops/jobs/"+id, nil).json()["state"] != "running" })
+		d.until(path, patience, func() bool { return d.send("GET", "/v1/ops/jobs/"+id, nil).json()["state"] != "running" })
 		if done := d.check(200, "GET", "/v1/ops/jobs/"+id, nil).json(); done["state"] != "done" {
 			d.t.Fatalf("%s: %v", path, done)
 		}

@@ -73,7 +73,7 @@ func sendBytes(t *testing.T, addr string, request []byte) (status int, code, tex
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
 	go func() { _, _ = conn.Write(request) }() // the answer may come before all was taken

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 )
 
 // monitoring is the folder of what ships for Prometheus and Grafana.
@@ -91,7 +90,7 @@ func TestAlertsAndDashboardAskForWhatIsThere(t *testing.T) {
 	scrape := func() series {
 		return scraped(string(e.outside(e.app.adminURL+"/metrics").expect(http.StatusOK, "").body))
 	}
-	e.until("the fulfilment's steps are counted", 10*time.Second, func() bool { return scrape()["tidemark_fulfilment_steps_total"] != nil })
+	e.until("the fulfilment's steps are counted", patience, func() bool { return scrape()["tidemark_fulfilment_steps_total"] != nil })
 	have := scrape()
 	for where, expression := range expressions(t) {
 		names := metricName.FindAllString(expression, -1)
@@ -183,7 +182,7 @@ func TestMetricsAndProfilesHaveTheirListener(t *testing.T) {
 // outside asks a listener other than the API.
 func (e *edge) outside(url string) got {
 	e.t.Helper()
-	client := &http.Client{Timeout: 10 * time.Second}
+	client := &http.Client{Timeout: patience}
 	defer client.CloseIdleConnections()
 	response, err := client.Get(url)
 	if err != nil {

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -20,7 +19,7 @@ func TestWhatIsAnothersDoesNotExist(t *testing.T) {
 	for _, s := range []shop{ann, ben} {
 		done := e.order(s)
 		e.send("POST", "/v1/orders/"+done+"/confirm", nil).expect(http.StatusOK, "")
-		e.until("the order is prepared", 10*time.Second, func() bool {
+		e.until("the order is prepared", patience, func() bool {
 			return e.send("GET", "/v1/fulfilments/"+done, nil).status == http.StatusOK && e.send("GET", "/v1/fulfilments/"+done, nil).json()["status"] == "prepared"
 		})
 	}

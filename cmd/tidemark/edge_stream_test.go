@@ -82,8 +82,8 @@ func (r *sseReader) change() (sseFrame, bool) {
 			if !ok || f.event != "" {
 				return f, ok
 			}
-		case <-time.After(15 * time.Second):
-			r.t.Fatal("no frame within 15 s")
+		case <-time.After(patience):
+			r.t.Fatal("no frame came")
 		}
 	}
 }

@@ -60,7 +60,7 @@ func (k keyPair) replace(t *testing.T, file, text string) {
 func serving(addr string, config *tls.Config) (int64, error) {
 	config = config.Clone()
 	config.InsecureSkipVerify = true // whose certificate it is is what the tests ask
-	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: 5 * time.Second}, "tcp", addr, config)
+	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: patience}, "tcp", addr, config)
 	if err != nil {
 		return 0, err
 	}
@@ -100,7 +100,7 @@ func TestARenewedCertificateIsTakenUpWithoutARestart(t *testing.T) {
 	if _, err := serving(addr, &tls.Config{MaxVersion: tls.VersionTLS11}); err == nil {
 		t.Error("TLS 1.1 is spoken")
 	}
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}, Timeout: 5 * time.Second}
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}, Timeout: patience}
 	defer client.CloseIdleConnections()
 	response, err := client.Get(p.api.base + "/healthz")
 	if err != nil {

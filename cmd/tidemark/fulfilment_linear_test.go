@@ -179,7 +179,7 @@ func (w *warehouse) concurrently(clients, calls int, next func(client int) (inpu
 
 func checkLinear(t *testing.T, model porcupine.Model, history []porcupine.Operation) {
 	t.Helper()
-	switch result := porcupine.CheckOperationsTimeout(model, history, 20*time.Second); result {
+	switch result := porcupine.CheckOperationsTimeout(model, history, patience); result {
 	case porcupine.Ok:
 		return
 	default:

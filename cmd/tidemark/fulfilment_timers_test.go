@@ -24,7 +24,7 @@ func (w *warehouse) created() string {
 // expires waits until an order was cancelled, and checks that it was at its deadline or after it, once.
 func (w *warehouse) expires(id string) {
 	w.t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(patience)
 	for w.order(id).Status != order.StatusCancelled {
 		if time.Now().After(deadline) {
 			w.t.Fatalf("order %s is %s", id, w.order(id).Status)
@@ -62,11 +62,11 @@ func TestOrdersAreFulfilledWithoutAnyDelivery(t *testing.T) {
 	w.worker(storetest.Faults{Drop: 1})
 	well := w.confirmed(w.account("c-1", 100), line("A", 1, 100))
 	poor := w.confirmed(w.account("c-1", 99), line("A", 1, 100))
-	w.settle(30*time.Second, []string{well, poor})
+	w.settle(patience, []string{well, poor})
 	if _, err := w.people.ShipOrder(t.Context(), application.Command{}, well, "UPS", "T"); err != nil {
 		t.Fatal(err)
 	}
-	w.settle(30*time.Second, []string{well, poor})
+	w.settle(patience, []string{well, poor})
 	ends := consult(t, w.store).settled(t)
 	if ends["shipped/completed"] != 1 || ends["cancelled/compensated"] != 1 {
 		t.Errorf("ended %v", ends)

@@ -24,6 +24,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// patience bounds every wait of a test. Only a test that fails needs it, so it is generous.
+const patience = time.Minute
+
 // process is a running tidemark.
 type process struct {
 	t      *testing.T
@@ -32,6 +35,7 @@ type process struct {
 	exited chan struct{} // closed once the process has gone
 	api    *apiClient
 	node   string
+	killed sync.Once
 
 	mu  sync.Mutex
 	log bytes.Buffer
@@ -79,7 +83,7 @@ func programCommand(t *testing.T, args []string, env ...string) *exec.Cmd {
 // awaitAddresses waits until the process has published where it listens, or has ended.
 func (p *process) awaitAddresses() {
 	p.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
 		a, err := publishedAddresses(p.data)
 		if err == nil && a.API != "" {
 			p.api, p.node = newAPIClient(a.API, ""), a.Node
@@ -94,23 +98,26 @@ func (p *process) awaitAddresses() {
 	p.t.Fatalf("the process did not get ready:\n%s", p.output())
 }
 
-// await polls until something holds; 20 s are far more than it takes on a busy machine.
+// await polls until something holds.
 func (p *process) await(what string, holds func() bool) {
 	p.t.Helper()
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
-	for deadline := time.Now().Add(20 * time.Second); !holds(); <-ticker.C {
+	for deadline := time.Now().Add(patience); !holds(); <-ticker.C {
 		if time.Now().After(deadline) {
 			p.t.Fatalf("%s did not come\n%s", what, p.output())
 		}
 	}
 }
 
-// kill ends the process as a power cut would, as far as the process can tell.
+// kill ends the process as a power cut would, as far as the process can tell. Whoever calls it again waits for the
+// first call to be done: the addresses that it removes must not be those of a successor.
 func (p *process) kill() {
-	_ = p.cmd.Process.Signal(syscall.SIGKILL) // it may be gone already
-	<-p.exited
-	_ = os.Remove(filepath.Join(p.data, addressesFile)) // a killed process leaves its addresses behind
+	p.killed.Do(func() {
+		_ = p.cmd.Process.Signal(syscall.SIGKILL) // it may be gone already
+		<-p.exited
+		_ = os.Remove(filepath.Join(p.data, addressesFile)) // a killed process leaves its addresses behind
+	})
 }
 
 // interrupt asks the process to stop and gives its exit code.
@@ -122,8 +129,8 @@ func (p *process) interrupt() int {
 	select {
 	case <-p.exited:
 		return p.cmd.ProcessState.ExitCode()
-	case <-time.After(15 * time.Second):
-		p.t.Fatalf("still running 15 s after SIGTERM:\n%s", p.output())
+	case <-time.After(patience):
+		p.t.Fatalf("still running %s after SIGTERM:\n%s", patience, p.output())
 		return -1
 	}
 }
@@ -132,7 +139,7 @@ func (p *process) interrupt() int {
 func runProgram(t *testing.T, args []string, env ...string) (code int, out, errs string) {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
 	defer cancel()
 	cmd := programCommand(t, args, env...)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

@@ -123,7 +123,7 @@ func (w *readWorld) follow(t testing.TB, e *readmodels.Engine) (stop func()) {
 // await polls a job until it ends well.
 func await(t testing.TB, e *readmodels.Engine, job readmodels.Job, err error) readmodels.Job {
 	t.Helper()
-	within := time.Minute + time.Duration(*historyEvents)*time.Millisecond // a benchmark's rebuild may be a long one
+	within := patience + time.Duration(*historyEvents)*time.Millisecond // a benchmark's rebuild may be a long one
 	for deadline := time.Now().Add(within); err == nil && job.State == readmodels.JobRunning && time.Now().Before(deadline); {
 		select {
 		case <-time.After(5 * time.Millisecond):

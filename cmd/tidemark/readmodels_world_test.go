@@ -50,12 +50,12 @@ func newReadWorld(t testing.TB) *readWorld {
 	}
 	served := make(chan error, 1)
 	go func() { served <- node.Serve(listener) }()
-	store, err := esdb.Open("esdb://"+listener.Addr().String()+"?tls=false", esdb.Options{})
+	store, err := esdb.Open("esdb://"+listener.Addr().String()+"?tls=false", esdb.Options{Patience: patience})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		if err := store.Close(ctx); err != nil {
 			t.Error(err)
@@ -240,7 +240,7 @@ func (w *readWorld) deliver(e *readmodels.Engine, batch []domain.Delivery) {
 // settled waits until no read model has anything left to apply.
 func (w *readWorld) settled(e *readmodels.Engine) {
 	w.t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(patience)
 	for {
 		left := int64(0)
 		all, err := e.Operations().List(w.t.Context())
