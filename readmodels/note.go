@@ -78,6 +78,7 @@ func changeNote[T any](ctx context.Context, documents Documents, collection, id 
 
 // findNotes gives all notes that match, at most limit, decoded.
 func findNotes[T any](ctx context.Context, documents Documents, collection string, find Find, limit int) ([]T, error) {
+	ctx = exact(ctx)
 	var all []T
 	for len(all) < limit {
 		find.Limit = min(limit-len(all), 1000)

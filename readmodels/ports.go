@@ -110,6 +110,22 @@ type Documents interface {
 	Ping(ctx context.Context) error
 }
 
+type relaxedKey struct{}
+
+// Relaxed is for reads of which nobody has asked what they must include: a document store may answer their
+// Find and Group from a copy that is a moment behind, as long as no answer goes back behind what this process
+// has read before.
+func Relaxed(ctx context.Context) context.Context { return context.WithValue(ctx, relaxedKey{}, true) }
+
+// exact undoes Relaxed, for bookkeeping on behalf of such a read.
+func exact(ctx context.Context) context.Context { return context.WithValue(ctx, relaxedKey{}, false) }
+
+// IsRelaxed says whether Relaxed holds for ctx.
+func IsRelaxed(ctx context.Context) bool {
+	relaxed, _ := ctx.Value(relaxedKey{}).(bool)
+	return relaxed
+}
+
 // Watcher is a document store that can tell other processes' writes; one that can't is polled with backoff.
 type Watcher interface {
 	// Watch calls changed with the ids of documents written to the collection by anybody, until ctx ends.

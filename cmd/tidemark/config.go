@@ -28,6 +28,8 @@ type Config struct {
 	Eventstore string `split_words:"true" default:"embedded" desc:"embedded, or esdb://… or esdb+discover://…"`
 	NodeAddr   string `split_words:"true" default:"127.0.0.1:2113" desc:"where the embedded node listens; port 0 picks one; off: reachable by this process only"`
 	Documents  string `split_words:"true" default:"embedded" desc:"embedded, or mongodb://…/tidemark?replicaSet=rs0"`
+	// DocumentsSecondaryReads is off unless told: answers of secondaries may be a second old, and only clusters gain from it.
+	DocumentsSecondaryReads string `split_words:"true" default:"off" desc:"on: lists asked for without a Tidemark may be read from MongoDB secondaries, at most a second old"`
 
 	AuthJwks            string `split_words:"true" desc:"JWKS file or URL with the keys that sign tokens (RS256, ES256, EdDSA)"`
 	AuthHs256SecretFile string `split_words:"true" desc:"file with a shared secret of at least 32 bytes (HS256, development)"`
@@ -172,6 +174,9 @@ func (c Config) check() []error {
 	}
 	if c.Documents != "embedded" && !hasScheme(c.Documents, "mongodb", "mongodb+srv") {
 		complain("DOCUMENTS", redact(c.Documents), "is neither embedded nor a mongodb:// connection string")
+	}
+	if !oneOf(c.DocumentsSecondaryReads, "on", "off") {
+		complain("DOCUMENTS_SECONDARY_READS", c.DocumentsSecondaryReads, "is neither on nor off")
 	}
 	if c.SnapshotEvery < 0 {
 		complain("SNAPSHOT_EVERY", fmt.Sprint(c.SnapshotEvery), "is below 0")

@@ -16,7 +16,7 @@ func TestSettingsGoByTheNamesOfTheManual(t *testing.T) {
 		"TIDEMARK_AUTH_ISSUER": "auth-issuer", "TIDEMARK_AUTH_AUDIENCE": "auth-audience",
 		"TIDEMARK_SNAPSHOT_EVERY": "snapshot-every", "TIDEMARK_ORDER_OPEN_FOR": "order-open-for",
 		"TIDEMARK_PREPARE_WITHIN": "prepare-within", "TIDEMARK_LOG_LEVEL": "log-level", "TIDEMARK_LOG_FORMAT": "log-format",
-		"TIDEMARK_RATE_LIMIT": "rate-limit", "TIDEMARK_API": "api",
+		"TIDEMARK_RATE_LIMIT": "rate-limit", "TIDEMARK_API": "api", "TIDEMARK_DOCUMENTS_SECONDARY_READS": "documents-secondary-reads",
 	}
 	have := map[string]string{}
 	for _, s := range settings() {
@@ -39,7 +39,7 @@ func TestEnvconfigReadsEveryVariableByItsName(t *testing.T) {
 		t.Fatal("nonsense everywhere was accepted")
 	}
 	for _, name := range []string{"HTTP_ADDR", "EVENTSTORE", "DOCUMENTS", "SNAPSHOT_EVERY", "ORDER_OPEN_FOR", "PREPARE_WITHIN",
-		"LOG_LEVEL", "LOG_FORMAT", "RATE_LIMIT", "API", "LOW_STOCK", "AUTH_JWKS", "AUTH_HS256_SECRET_FILE", "NODE_ADDR", "ADMIN_ADDR"} {
+		"LOG_LEVEL", "LOG_FORMAT", "RATE_LIMIT", "API", "LOW_STOCK", "AUTH_JWKS", "AUTH_HS256_SECRET_FILE", "NODE_ADDR", "ADMIN_ADDR", "DOCUMENTS_SECONDARY_READS"} {
 		if !strings.Contains(err.Error(), "TIDEMARK_"+name+"=") {
 			t.Errorf("TIDEMARK_%s is not reported in:\n%v", name, err)
 		}

@@ -115,7 +115,9 @@ func reachable(addr net.Addr) string {
 
 func (a *app) openDocuments(ctx context.Context) error {
 	if a.config.Documents != "embedded" {
-		store, err := mongodocs.Open(ctx, a.config.Documents, mongodocs.Options{})
+		store, err := mongodocs.Open(ctx, a.config.Documents, mongodocs.Options{
+			SecondaryReads: a.config.DocumentsSecondaryReads == "on", Finished: a.documentCommand,
+		})
 		if err != nil {
 			return fmt.Errorf("TIDEMARK_DOCUMENTS=%s: %w", redact(a.config.Documents), err)
 		}
@@ -174,8 +176,19 @@ func (a *app) reachStores(ctx context.Context) error {
 	return nil
 }
 
+// documentCommand counts what the driver sends, its own retries included. Failures reach a caller who says more;
+// those that a retry hides are only here.
+func (a *app) documentCommand(_ context.Context, c mongodocs.Command) {
+	a.metrics.DocumentCommand(c.Name, c.Took, c.Failure)
+	if c.Failure != nil {
+		a.log.Debug("a command of the document store failed", "command", c.Name, "collection", c.Collection, "took", c.Took, "error", c.Failure)
+	}
+}
+
 func (a *app) storeHooks() esdb.Hooks {
 	return esdb.Hooks{
+		Abandoned:    a.metrics.Abandoned,
+		Outcome:      a.metrics.Answered,
 		Connected:    func() { a.metrics.Reconnected("client") },
 		Resubscribed: func(subscription string, _ error) { a.metrics.Reconnected(subscription) },
 	}

@@ -285,7 +285,8 @@ func TestOvertaken(t *testing.T) {
 func TestSecondaryReadsAreCausal(t *testing.T) {
 	w, uri := openWire(t, ferretURI(t))
 	store := open(t, uri, Options{SecondaryReads: true})
-	ctx := t.Context()
+	store.clock.stale, store.patience = time.Hour, time.Minute
+	ctx := readmodels.Relaxed(t.Context())
 	if err := store.Ensure(ctx, readmodels.Collection{Name: "orders"}); err != nil {
 		t.Fatal(err)
 	}

@@ -79,6 +79,7 @@ func (s *Store) Find(ctx context.Context, collection string, find readmodels.Fin
 	opts := options.Find().SetSort(order).SetLimit(int64(find.Limit)).SetBatchSize(int32(find.Limit)).SetProjection(withoutToken)
 	documents := []readmodels.Document{}
 	err := s.onAny(ctx, collection, func(ctx context.Context, c *mongo.Collection) error {
+		documents = documents[:0] // this may be the second server that is asked
 		cursor, err := c.Find(ctx, all(terms), opts)
 		if err != nil {
 			return err

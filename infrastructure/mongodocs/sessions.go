@@ -4,17 +4,29 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
+
+	"github.com/tidemark-dev/tidemark/readmodels"
 )
+
+// staleFor bounds how old an answer of a secondary may be: it has everything that the primary had done when this
+// process last heard from it, and that was no longer ago.
+const staleFor = time.Second
+
+// secondaryWithin bounds the wait for a secondary that is behind; then the primary is asked instead.
+const secondaryWithin = time.Second
 
 // clock is the newest operation that this process knows the servers to have done.
 type clock struct {
 	mu        sync.Mutex
 	operation *bson.Timestamp
+	heard     time.Time // the primary had done it then
+	stale     time.Duration
 }
 
 func (c *clock) read() *bson.Timestamp {
@@ -23,11 +35,25 @@ func (c *clock) read() *bson.Timestamp {
 	return c.operation
 }
 
-func (c *clock) advance(to *bson.Timestamp) {
+// recent says whether the operation is one of the last moments.
+func (c *clock) recent(now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if to != nil && (c.operation == nil || to.After(*c.operation)) {
+	return c.operation != nil && now.Sub(c.heard) < c.stale
+}
+
+// advance notes what a server had done at a time.
+func (c *clock) advance(to *bson.Timestamp, at time.Time, primary bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if to == nil {
+		return
+	}
+	if c.operation == nil || to.After(*c.operation) {
 		c.operation = to
+	}
+	if primary && at.After(c.heard) {
+		c.heard = at
 	}
 }
 
@@ -36,20 +62,27 @@ func (s *Store) onPrimary(ctx context.Context, work func(context.Context) error)
 	if !s.options.SecondaryReads {
 		return work(ctx)
 	}
-	return s.inSession(ctx, work)
+	return s.inSession(ctx, true, work)
 }
 
-// onAny runs work on a secondary that has everything that this process has seen, if secondaries may be asked.
+// onAny runs work on a secondary if it is for a relaxed read and this process has heard from the primary just
+// now: then the secondary is told to have that much before it answers. Otherwise, and when the secondary
+// fails or does not get there soon, the primary does it.
 func (s *Store) onAny(ctx context.Context, collection string, work func(context.Context, *mongo.Collection) error) error {
-	if !s.options.SecondaryReads {
-		return work(ctx, s.db.Collection(collection))
+	if s.options.SecondaryReads && readmodels.IsRelaxed(ctx) && s.clock.recent(time.Now()) {
+		soon, cancel := context.WithTimeout(ctx, s.patience)
+		defer cancel()
+		c := s.db.Collection(collection, options.Collection().SetReadPreference(readpref.SecondaryPreferred()))
+		err := s.inSession(soon, false, func(ctx context.Context) error { return work(ctx, c) })
+		if err == nil || ctx.Err() != nil || isDefect(err) {
+			return err
+		}
 	}
-	c := s.db.Collection(collection, options.Collection().SetReadPreference(readpref.SecondaryPreferred()))
-	return s.inSession(ctx, func(ctx context.Context) error { return work(ctx, c) })
+	return s.onPrimary(ctx, func(ctx context.Context) error { return work(ctx, s.db.Collection(collection)) })
 }
 
 // inSession runs work causally after everything that the store did in sessions before.
-func (s *Store) inSession(ctx context.Context, work func(context.Context) error) error {
+func (s *Store) inSession(ctx context.Context, primary bool, work func(context.Context) error) error {
 	session, err := s.client.StartSession(options.Session().SetCausalConsistency(true))
 	if err != nil {
 		return fmt.Errorf("start session: %w", err)
@@ -60,7 +93,8 @@ func (s *Store) inSession(ctx context.Context, work func(context.Context) error)
 			return fmt.Errorf("advance session: %w", err)
 		}
 	}
+	began := time.Now()
 	err = work(mongo.NewSessionContext(ctx, session))
-	s.clock.advance(session.OperationTime())
+	s.clock.advance(session.OperationTime(), began, primary && err == nil)
 	return err
 }

@@ -30,8 +30,9 @@ type Options struct {
 	Timeout  time.Duration // bounds each call whose context has no deadline; default 10 s
 	Batch    int           // documents in one command, 1–1000; default 500, at FerretDB 50
 
-	// SecondaryReads lets searches and counts go to secondaries. They wait there until they have what this process has
-	// loaded or written before, so whoever waited for a document finds it. Loads always go to the primary.
+	// SecondaryReads lets relaxed searches and counts (readmodels.Relaxed) go to secondaries. They wait there until
+	// they have everything that the primary had when this process last heard from it, at most a second ago. All else
+	// goes to the primary.
 	SecondaryReads bool
 
 	// Started and Finished are called for each command, in the caller's goroutine and with its context. They must not
@@ -62,6 +63,8 @@ type Store struct {
 	db      *mongo.Database
 	options Options
 	clock   clock
+
+	patience time.Duration // with secondaries
 
 	life   context.Context // ends with Close
 	end    context.CancelFunc
@@ -101,7 +104,7 @@ func Open(ctx context.Context, uri string, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open document store: %w", err)
 	}
-	s := &Store{client: client, db: client.Database(opts.Database), options: opts, known: map[string]bool{}}
+	s := &Store{client: client, db: client.Database(opts.Database), options: opts, clock: clock{stale: staleFor}, patience: secondaryWithin, known: map[string]bool{}}
 	s.life, s.end = context.WithCancel(context.WithoutCancel(ctx))
 	if err := s.greet(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open document store: %w", err), s.Close())

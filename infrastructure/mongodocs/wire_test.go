@@ -1,6 +1,7 @@
 package mongodocs
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"slices"
 	"sync"
 	"testing"
 
@@ -15,7 +17,7 @@ import (
 )
 
 // wire stands between the driver and a server and does to single commands what networks and elections do. It
-// understands as much of the protocol as that needs: OP_MSG with one body.
+// understands as much of the protocol as that needs: OP_MSG with one body, and what the driver greets a server with.
 type wire struct {
 	listener net.Listener
 	server   string
@@ -29,14 +31,17 @@ type wire struct {
 
 // fate is what becomes of a command; the zero value lets it pass.
 type fate struct {
-	cut    bool   // the connection ends before the server hears of it
-	lost   bool   // the connection ends after the server has done it
-	answer bson.D // the server hears nothing, and this is the answer
-	amend  bson.D // the server does it; this is added to the answer
+	cut    bool            // the connection ends before the server hears of it
+	lost   bool            // the connection ends after the server has done it
+	answer bson.D          // the server hears nothing, and this is the answer
+	amend  bson.D          // the server does it; this is put into the answer
+	wait   <-chan struct{} // everything happens only after this
 }
 
 const (
 	opMsg      = 2013
+	opQuery    = 2004 // how the driver greets a server that it doesn't know
+	opReply    = 1
 	headerSize = 16
 )
 
@@ -114,6 +119,9 @@ func (w *wire) serve(client, server net.Conn) {
 		}
 		name, body := commandOf(request)
 		doom := w.decide(name, body)
+		if doom.wait != nil {
+			<-doom.wait
+		}
 		switch {
 		case doom.cut:
 			return
@@ -133,7 +141,7 @@ func (w *wire) serve(client, server net.Conn) {
 		if doom.amend != nil {
 			_, whole := commandOf(answer)
 			var fields bson.D
-			if err := bson.Unmarshal(whole, &fields); err != nil || writeAnswer(client, request, append(fields, doom.amend...)) != nil {
+			if err := bson.Unmarshal(whole, &fields); err != nil || writeAnswer(client, request, amended(fields, doom.amend)) != nil {
 				return
 			}
 			continue
@@ -170,21 +178,38 @@ func readMessage(conn net.Conn) ([]byte, error) {
 
 // commandOf gives the name of a command and its body; none for messages of other kinds.
 func commandOf(message []byte) (string, bson.Raw) {
-	if binary.LittleEndian.Uint32(message[12:]) != opMsg {
-		return "", nil
-	}
-	for at := headerSize + 4; at < len(message); { // behind the flags: sections
-		kind, size := message[at], int(binary.LittleEndian.Uint32(message[at+1:]))
-		if kind == 0 {
-			body := bson.Raw(message[at+1 : at+1+size])
-			if first, err := body.IndexErr(0); err == nil {
-				return first.Key(), body
+	switch opcode := binary.LittleEndian.Uint32(message[12:]); opcode {
+	case opMsg:
+		for at := headerSize + 4; at < len(message); { // behind the flags: sections
+			kind, size := message[at], int(binary.LittleEndian.Uint32(message[at+1:]))
+			if kind == 0 {
+				return named(message[at+1 : at+1+size])
 			}
-			return "", nil
+			at += 1 + size
 		}
-		at += 1 + size
+	case opQuery: // flags, collection, skip, return, document
+		at := headerSize + 4
+		return named(message[at+bytes.IndexByte(message[at:], 0)+1+8:])
+	case opReply: // flags, cursor, from, count, document
+		return named(message[headerSize+20:])
 	}
 	return "", nil
+}
+
+func named(body bson.Raw) (string, bson.Raw) {
+	first, err := body.IndexErr(0)
+	if err != nil {
+		return "", nil
+	}
+	return first.Key(), body
+}
+
+// amended puts fields into an answer, in place of those of the same name.
+func amended(answer, amend bson.D) bson.D {
+	answer = slices.DeleteFunc(answer, func(e bson.E) bool {
+		return slices.ContainsFunc(amend, func(a bson.E) bool { return a.Key == e.Key })
+	})
+	return append(answer, amend...)
 }
 
 func writeAnswer(conn net.Conn, request []byte, answer bson.D) error {
@@ -192,11 +217,16 @@ func writeAnswer(conn net.Conn, request []byte, answer bson.D) error {
 	if err != nil {
 		return err
 	}
-	message := make([]byte, headerSize+4, headerSize+5+len(body))
-	binary.LittleEndian.PutUint32(message, uint32(headerSize+5+len(body)))
+	opcode, between := uint32(opMsg), make([]byte, 5)
+	if binary.LittleEndian.Uint32(request[12:]) == opQuery {
+		opcode, between = opReply, make([]byte, 20)
+		between[16] = 1
+	}
+	message := make([]byte, headerSize, headerSize+len(between)+len(body))
+	binary.LittleEndian.PutUint32(message, uint32(headerSize+len(between)+len(body)))
 	copy(message[8:12], request[4:8]) // in answer to
-	binary.LittleEndian.PutUint32(message[12:], opMsg)
-	_, err = conn.Write(append(append(message, 0), body...))
+	binary.LittleEndian.PutUint32(message[12:], opcode)
+	_, err = conn.Write(slices.Concat(message, between, body))
 	return err
 }
 

@@ -19,6 +19,9 @@ type Metrics struct {
 	denied          *prometheus.CounterVec
 	storeSeconds    *prometheus.HistogramVec
 	docsSeconds     *prometheus.HistogramVec
+	docsCommands    *prometheus.HistogramVec
+	abandoned       *prometheus.CounterVec
+	answered        *prometheus.CounterVec
 	deliveries      *prometheus.CounterVec
 	delay           *prometheus.HistogramVec
 	commandEvents   *prometheus.HistogramVec
@@ -53,6 +56,9 @@ func NewMetrics() *Metrics {
 	m.denied = counter("http_denied_total", "Requests refused for who asked, by operation.", "operation")
 	m.storeSeconds = histogram("eventstore_call_seconds", "Calls to the event store.", quick, "call", "outcome")
 	m.docsSeconds = histogram("documents_call_seconds", "Calls to the document store.", quick, "call", "outcome")
+	m.docsCommands = histogram("documents_command_seconds", "Commands that the MongoDB driver sends, retries included.", quick, "command", "outcome")
+	m.abandoned = counter("eventstore_abandoned_calls_total", "Calls whose caller's time was up before the client gave them back.", "call")
+	m.answered = counter("subscription_answers_total", "Deliveries by what the event store was told: ack, retry or park.", "group", "outcome")
 	m.deliveries = counter("readmodel_deliveries_total", "Deliveries to read models by what became of them: applied, duplicate, blocked or ignorable.", "readmodel", "outcome")
 	m.delay = histogram("readmodel_delay_seconds", "Time from an event to the document that shows it.", quick, "readmodel")
 	m.commandEvents = histogram("command_events_loaded", "Events read to carry out a command.", prometheus.ExponentialBuckets(1, 4, 9), "category")
@@ -84,6 +90,23 @@ func (m *Metrics) begin() {
 // Handler serves the metrics in the Prometheus format.
 func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{EnableOpenMetrics: true, MaxRequestsInFlight: 4, Timeout: 10 * time.Second})
+}
+
+// DocumentCommand records a command sent to MongoDB; failure is nil if the server did it.
+func (m *Metrics) DocumentCommand(command string, took time.Duration, failure error) {
+	outcome := "done"
+	if failure != nil {
+		outcome = "failed"
+	}
+	m.docsCommands.WithLabelValues(command, outcome).Observe(took.Seconds())
+}
+
+// Abandoned counts a call to the event store that was given up while it was under way.
+func (m *Metrics) Abandoned(call string) { m.abandoned.WithLabelValues(call).Inc() }
+
+// Answered counts deliveries of a group by what the event store was told about them.
+func (m *Metrics) Answered(group, outcome string, events int) {
+	m.answered.WithLabelValues(group, outcome).Add(float64(events))
 }
 
 // Request counts an answered request.
