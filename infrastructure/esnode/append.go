@@ -25,7 +25,11 @@ func (n *Node) Append(call streams.Streams_AppendServer) error {
 	} else if err != nil {
 		return err
 	}
-	target, err := readAppendOptions(first.GetOptions())
+	o := first.GetOptions()
+	if o == nil {
+		return n.drain(call, unknown("an append begins with its options"))
+	}
+	target, err := readTarget(o, o.GetExpectedStreamRevision() != nil, o.GetRevision())
 	if err != nil {
 		return n.drain(call, err)
 	}
@@ -76,26 +80,31 @@ type target struct {
 	expected int64
 }
 
-func readAppendOptions(o *streams.AppendReq_Options) (target, error) {
-	if o == nil {
-		return target{}, unknown("an append begins with its options")
+// targeting is what the options of Append, Delete, Tombstone and BatchAppend have in common. The last has
+// an empty message E of its own.
+type targeting[E any] interface {
+	GetStreamIdentifier() *shared.StreamIdentifier
+	GetNoStream() *E
+	GetAny() *E
+	GetStreamExists() *E
+}
+
+// readTarget checks a target; given tells whether any expectation is there, revision which, if no other.
+func readTarget[E any](o targeting[E], given bool, revision uint64) (t target, err error) {
+	if t.stream, err = writableStream(o.GetStreamIdentifier()); err != nil {
+		return t, err
 	}
-	stream, err := writableStream(o.GetStreamIdentifier())
-	if err != nil {
-		return target{}, err
-	}
-	t := target{stream: stream}
-	switch e := o.GetExpectedStreamRevision().(type) {
-	case *streams.AppendReq_Options_Revision:
-		t.expected, err = number(e.Revision)
-	case *streams.AppendReq_Options_NoStream:
+	switch {
+	case !given:
+		err = invalid("the expected revision is missing")
+	case o.GetNoStream() != nil:
 		t.expected = eventlog.NoStream
-	case *streams.AppendReq_Options_Any:
+	case o.GetAny() != nil:
 		t.expected = eventlog.Any
-	case *streams.AppendReq_Options_StreamExists:
+	case o.GetStreamExists() != nil:
 		t.expected = eventlog.StreamExists
 	default:
-		err = invalid("the expected revision is missing")
+		t.expected, err = number(revision)
 	}
 	return t, err
 }

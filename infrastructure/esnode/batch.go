@@ -146,22 +146,7 @@ func (b *batchCall) forget(id [16]byte) {
 
 func (b *batchCall) open(correlation *shared.UUID, o *streams.BatchAppendReq_Options) *batch {
 	p := &batch{correlation: correlation, proposals: proposals{limit: b.node.options.MaxAppendSize, eventLimit: b.node.options.MaxEventSize}}
-	p.stream, p.failure = writableStream(o.GetStreamIdentifier())
-	switch e := o.GetExpectedStreamPosition().(type) {
-	case *streams.BatchAppendReq_Options_StreamPosition:
-		var err error
-		if p.expected, err = number(e.StreamPosition); err != nil {
-			p.failure = err
-		}
-	case *streams.BatchAppendReq_Options_NoStream:
-		p.expected = eventlog.NoStream
-	case *streams.BatchAppendReq_Options_Any:
-		p.expected = eventlog.Any
-	case *streams.BatchAppendReq_Options_StreamExists:
-		p.expected = eventlog.StreamExists
-	default:
-		p.failure = invalid("the expected position is missing")
-	}
+	p.target, p.failure = readTarget(o, o.GetExpectedStreamPosition() != nil, o.GetStreamPosition())
 	now := b.node.now()
 	within := writeWithin
 	switch d := o.GetDeadlineOption().(type) {

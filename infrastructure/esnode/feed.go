@@ -72,7 +72,7 @@ func (f *feed) pull(ctx context.Context) (more bool, err error) {
 	f.mu.RLock()
 	from := f.head + 1
 	f.mu.RUnlock()
-	page, err := f.log.ReadAll(ctx, eventlog.AllQuery{From: from, Window: feedPage, Limit: feedPage})
+	page, err := f.log.ReadAll(ctx, eventlog.AllQuery{From: from, Window: feedPage, Limit: feedPage, Hidden: true})
 	if err != nil {
 		return false, err
 	}

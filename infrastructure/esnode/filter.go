@@ -85,9 +85,6 @@ func literalPrefix(expr string) (string, bool) {
 
 // Match implements eventlog.Filter: the original event decides, never a link's target.
 func (f *filter) Match(stream, eventType string) bool {
-	if hidden(stream) {
-		return false
-	}
 	if f == nil {
 		return true
 	}
@@ -130,26 +127,6 @@ func (f *filter) err() error {
 		return invalid("the filter's regular expression takes too long")
 	}
 	return nil
-}
-
-const (
-	epochStream   = "$epoch-information"
-	groupPrefix   = "$persistentsubscription-"
-	allGroups     = groupPrefix + "$all::"
-	checkpointEnd = "-checkpoint"
-	parkedEnd     = "-parked"
-)
-
-// hidden streams are left out of $all: were the checkpoints of groups on $all in it, each would move
-// the log on and so cause the next.
-func hidden(stream string) bool {
-	if len(stream) == 0 || stream[0] != '$' {
-		return false
-	}
-	if stream == epochStream {
-		return true
-	}
-	return strings.HasPrefix(stream, allGroups) && (strings.HasSuffix(stream, checkpointEnd) || strings.HasSuffix(stream, parkedEnd))
 }
 
 // readFilter takes a read's filter off the wire, with its window.

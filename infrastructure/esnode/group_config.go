@@ -56,10 +56,12 @@ func (c *groupConfig) all() bool { return c.Stream == allStream }
 func (k groupKey) subscription() string { return k.stream + "::" + k.group }
 
 func (k groupKey) checkpointStream() string {
-	return groupPrefix + k.subscription() + checkpointEnd
+	return "$persistentsubscription-" + k.subscription() + "-checkpoint"
 }
 
-func (k groupKey) parkedStream() string { return groupPrefix + k.subscription() + parkedEnd }
+func (k groupKey) parkedStream() string {
+	return "$persistentsubscription-" + k.subscription() + "-parked"
+}
 
 // check returns what the original refuses a group for.
 func (c *groupConfig) check(head int64) error {

@@ -44,18 +44,15 @@ func newManager(n *Node) *manager {
 func (m *manager) load(ctx context.Context) error {
 	m.change.Lock()
 	defer m.change.Unlock()
-	page, err := m.node.store.ReadStream(ctx, eventlog.StreamQuery{Stream: configStream, From: -1, Backwards: true, Limit: 1})
+	newest, err := m.node.store.ReadEvent(ctx, configStream, -1)
 	if errors.Is(err, eventlog.ErrNotFound) {
 		return nil
 	} else if err != nil {
 		return err
 	}
-	m.revision = page.Last
-	if len(page.Events) == 0 {
-		return nil
-	}
+	m.revision = newest.Revision
 	var stored groupConfigs
-	if err := json.Unmarshal(page.Events[0].Event.Data, &stored); err != nil {
+	if err := json.Unmarshal(newest.Data, &stored); err != nil {
 		return fmt.Errorf("read %s: %w", configStream, err)
 	}
 	for _, c := range stored.Groups {

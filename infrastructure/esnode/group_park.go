@@ -109,9 +109,9 @@ func (r *runner) storeParked(ctx context.Context, batch []groups.Parking) error 
 			return err
 		}
 		// The link leads to the event itself, not to the link that led to it.
-		data := linkTo(e.Original().Revision, e.Original().Stream)
+		data := eventlog.Link(e.Original().Revision, e.Original().Stream)
 		if e.Event != nil {
-			data = linkTo(e.Event.Revision, e.Event.Stream)
+			data = eventlog.Link(e.Event.Revision, e.Event.Stream)
 		} else if e.Link != nil {
 			data = e.Link.Data
 		}

@@ -111,15 +111,15 @@ func newRunner(ctx context.Context, n *Node, c groupConfig) (*runner, error) {
 }
 
 func (r *runner) loadCheckpoint(ctx context.Context) (at int64, has bool, err error) {
-	page, err := r.node.store.ReadStream(ctx, eventlog.StreamQuery{Stream: r.config.key().checkpointStream(), From: -1, Backwards: true, Limit: 1})
-	if errors.Is(err, eventlog.ErrNotFound) || err == nil && len(page.Events) == 0 {
+	newest, err := r.node.store.ReadEvent(ctx, r.config.key().checkpointStream(), -1)
+	if errors.Is(err, eventlog.ErrNotFound) {
 		return -1, false, nil
 	} else if err != nil {
 		return 0, false, err
 	}
 	var text string
-	if json.Unmarshal(page.Events[0].Event.Data, &text) != nil {
-		text = string(page.Events[0].Event.Data)
+	if json.Unmarshal(newest.Data, &text) != nil {
+		text = string(newest.Data)
 	}
 	at, has = readPlace(text)
 	if !has {
@@ -290,7 +290,7 @@ func sourceStream(e eventlog.Resolved) string {
 		event = e.Link
 	}
 	if event.Type == eventlog.TypeLink {
-		if _, stream, ok := linkTarget(event.Data); ok {
+		if _, stream, ok := eventlog.ParseLink(event.Data); ok {
 			return stream
 		}
 	}

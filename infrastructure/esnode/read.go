@@ -224,14 +224,14 @@ func (n *Node) readStream(r *reading, call streams.Streams_ReadServer) error {
 
 // readNothing answers a forward read from the end: no events, but the stream has to exist.
 func (n *Node) readNothing(r *reading, call streams.Streams_ReadServer) error {
-	page, err := n.store.ReadStream(call.Context(), eventlog.StreamQuery{Stream: r.stream, From: -1, Backwards: true, Limit: 1})
-	if errors.Is(err, eventlog.ErrNotFound) {
-		return sendNotFound(call, r.stream)
-	}
+	last, err := n.lastOf(call.Context(), r.stream)
 	if err != nil {
 		return err
 	}
-	return r.tellLast(call, page.Last)
+	if last < 0 {
+		return sendNotFound(call, r.stream)
+	}
+	return r.tellLast(call, last)
 }
 
 // tellFirst and tellLast speak only to clients that say they understand: the Go client panics on

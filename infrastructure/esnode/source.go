@@ -60,11 +60,16 @@ func (s *source) fromEnd(ctx context.Context) error {
 
 // lastOf is the last revision of a stream, -1 if it does not exist or is deleted.
 func (n *Node) lastOf(ctx context.Context, stream string) (int64, error) {
-	page, err := n.store.ReadStream(ctx, eventlog.StreamQuery{Stream: stream, From: -1, Backwards: true, Limit: 1})
-	if errors.Is(err, eventlog.ErrNotFound) {
+	state, err := n.store.StreamState(ctx, stream)
+	switch {
+	case err != nil:
+		return -1, err
+	case state.Tombstoned:
+		return -1, &eventlog.StreamDeleted{Stream: stream}
+	case !state.Exists():
 		return -1, nil
 	}
-	return page.Last, err
+	return state.Last, nil
 }
 
 // read returns the next events: at most limit, after looking at no more than window. When found.end,
@@ -139,11 +144,14 @@ func (s *source) readFeed(ctx context.Context, limit, window int) (found, bool, 
 		if len(got.events) >= limit || got.count >= window {
 			return got, true, nil
 		}
-		got.count++
 		got.examined, s.position = e.Position, e.Position
 		if s.stream == "" {
 			s.next = e.Position + 1
+			if eventlog.Hidden(e.Stream) {
+				continue // not even counted
+			}
 		}
+		got.count++
 		if !s.wants(e) {
 			continue
 		}

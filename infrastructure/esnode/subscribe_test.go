@@ -314,6 +314,28 @@ func TestSubscriptionsFollowConcurrentWriters(t *testing.T) {
 	}
 }
 
+// What $all hides is followed in its own stream.
+func TestHiddenStreamsAreFollowedByName(t *testing.T) {
+	r := start(t)
+	const stream = "$persistentsubscription-$all::g-parked"
+	sub, err := r.client.SubscribeToStream(r.ctx, stream, esdb.SubscribeToStreamOptions{From: esdb.Start{}})
+	r.must(err)
+	defer sub.Close()
+	all, err := r.client.SubscribeToAll(r.ctx, esdb.SubscribeToAllOptions{From: esdb.Start{}})
+	r.must(err)
+	defer all.Close()
+	heard(t, sub, 1)
+	heard(t, all, 1)
+	r.append(stream, event("hidden"))
+	r.append("s", event("seen"))
+	if got := heard(t, sub, 1); got != "hidden" {
+		t.Errorf("of the stream: %q", got)
+	}
+	if got := heard(t, all, 1); got != "seen" {
+		t.Errorf("of the whole log: %q", got)
+	}
+}
+
 // The fields of the 26 line that newer clients read.
 func TestCaughtUpTellsWhereTo(t *testing.T) {
 	r := start(t)

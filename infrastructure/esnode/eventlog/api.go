@@ -104,6 +104,7 @@ type AllQuery struct {
 	Window       int
 	Limit        int
 	ResolveLinks bool
+	Hidden       bool   // also what is Hidden
 	Filter       Filter // nil: everything
 }
 

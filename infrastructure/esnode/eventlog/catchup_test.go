@@ -70,7 +70,7 @@ func checkDerived(t *testing.T, log *Log, n int) {
 		if !isSource(e.Stream) {
 			continue
 		}
-		want = append(want, string(link(e.Revision, e.Stream)))
+		want = append(want, string(Link(e.Revision, e.Stream)))
 		streams[e.Stream] = true
 	}
 	got := derivedOf(t, log, "$ce-order")

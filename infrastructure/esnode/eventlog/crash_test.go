@@ -167,7 +167,7 @@ func checkAttempts(t *testing.T, events []*Event, attempts []attempt, acknowledg
 			if got.ID != want.ID || got.Stream != a.stream || string(got.Data) != string(want.Data) || string(got.Metadata) != string(want.Metadata) {
 				t.Errorf("event %d of append %d is not where it belongs or not what it was", j, i)
 			}
-			if links["$ce-order "+string(link(got.Revision, got.Stream))] == 0 {
+			if links["$ce-order "+string(Link(got.Revision, got.Stream))] == 0 {
 				t.Errorf("event %d of append %d was not derived", j, i)
 			}
 		}
@@ -264,7 +264,7 @@ func failDisk(t *testing.T, fails func(op operation, file string) bool) {
 	if err := log.Check(ctx); err != nil {
 		t.Error(err)
 	}
-	if last, err := log.LastRevision(ctx, "order-1"); err != nil || last < int64(acknowledged)-1 {
-		t.Errorf("last revision %d, %v; %d were acknowledged", last, err, acknowledged)
+	if state, err := log.StreamState(ctx, "order-1"); err != nil || state.Last < int64(acknowledged)-1 {
+		t.Errorf("last revision %d, %v; %d were acknowledged", state.Last, err, acknowledged)
 	}
 }

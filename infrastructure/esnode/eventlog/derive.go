@@ -165,7 +165,7 @@ func deriveByCategory(s setting, e source) (derived, bool) {
 	if !ok || e.meta && !e.softDelete {
 		return derived{}, false
 	}
-	d := derived{stream: "$ce-" + category, eventType: TypeLink, data: link(e.Revision, e.Stream), extra: []field{{"$o", quoted(stream)}}}
+	d := derived{stream: "$ce-" + category, eventType: TypeLink, data: Link(e.Revision, e.Stream), extra: []field{{"$o", quoted(stream)}}}
 	if e.Type == TypeLink {
 		d.data = e.Data
 	}
@@ -179,19 +179,19 @@ func deriveByEventType(_ setting, e source) (derived, bool) {
 	if e.Type == TypeLink {
 		return derived{}, false
 	}
-	d := derived{stream: "$et-" + e.Type, eventType: TypeLink, data: link(e.Revision, e.Stream)}
+	d := derived{stream: "$et-" + e.Type, eventType: TypeLink, data: Link(e.Revision, e.Stream)}
 	if e.softDelete || e.Revision == Tombstone {
 		stream := e.Stream
 		if e.meta {
 			stream = e.of
 		}
-		d.stream, d.data, d.extra = "$et-$deleted", link(e.Revision, stream), []field{deletedMark}
+		d.stream, d.data, d.extra = "$et-$deleted", Link(e.Revision, stream), []field{deletedMark}
 	}
 	return d, true
 }
 
 func deriveStreams(_ setting, e source) (derived, bool) {
-	return derived{stream: "$streams", eventType: TypeLink, data: link(0, e.Stream)}, e.Revision == 0
+	return derived{stream: "$streams", eventType: TypeLink, data: Link(0, e.Stream)}, e.Revision == 0
 }
 
 func deriveStreamByCategory(s setting, e source) (derived, bool) {
@@ -205,7 +205,7 @@ func deriveByCorrelationID(s setting, e source) (derived, bool) {
 		return derived{}, false
 	}
 	at := time.Unix(0, e.Created*100).UTC().Format("2006-01-02T15:04:05.0000000Z")
-	return derived{stream: "$bc-" + value, eventType: TypeLink, data: link(e.Revision, e.Stream),
+	return derived{stream: "$bc-" + value, eventType: TypeLink, data: Link(e.Revision, e.Stream),
 		extra: []field{{"$eventTimestamp", quoted(at)}}}, true
 }
 

@@ -37,7 +37,7 @@ func FuzzLink(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		revision, stream, ok := parseLink(data)
+		revision, stream, ok := ParseLink(data)
 		if !ok {
 			return
 		}
@@ -48,7 +48,7 @@ func FuzzLink(f *testing.F) {
 		if n, err := strconv.ParseInt(number, 10, 64); err != nil || n != revision {
 			t.Errorf("%q read as %d", data, revision)
 		}
-		again, name, ok := parseLink(link(revision, stream))
+		again, name, ok := ParseLink(Link(revision, stream))
 		if !ok || again != revision || name != stream {
 			t.Errorf("%q doesn't survive writing", data)
 		}

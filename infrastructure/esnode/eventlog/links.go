@@ -7,8 +7,8 @@ import (
 	"strconv"
 )
 
-// parseLink reads the data of a link: "<revision>@<stream>". The stream's name may contain "@" too.
-func parseLink(data []byte) (revision int64, stream string, ok bool) {
+// ParseLink reads the data of a link: "<revision>@<stream>". The stream's name may contain "@" too.
+func ParseLink(data []byte) (revision int64, stream string, ok bool) {
 	number, name, found := bytes.Cut(data, []byte("@"))
 	if !found || len(number) == 0 || number[0] < '0' || number[0] > '9' {
 		return 0, "", false
@@ -17,8 +17,8 @@ func parseLink(data []byte) (revision int64, stream string, ok bool) {
 	return revision, string(name), err == nil
 }
 
-// link writes the data of a link.
-func link(revision int64, stream string) []byte {
+// Link writes the data of a link.
+func Link(revision int64, stream string) []byte {
 	return append(append(strconv.AppendInt(make([]byte, 0, len(stream)+8), revision, 10), '@'), stream...)
 }
 
@@ -28,7 +28,7 @@ func (v *view) resolve(e *Event) (Resolved, error) {
 	if e.Type != TypeLink {
 		return Resolved{Event: e}, nil
 	}
-	revision, stream, ok := parseLink(e.Data)
+	revision, stream, ok := ParseLink(e.Data)
 	if !ok {
 		return Resolved{Event: e}, nil
 	}

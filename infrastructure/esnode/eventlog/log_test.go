@@ -40,9 +40,9 @@ func TestConcurrentWritersTakeTurns(t *testing.T) {
 		group.Go(func() {
 			for i := range each {
 				for done := false; !done; {
-					last, err := log.LastRevision(ctx, "order-1")
+					state, err := log.StreamState(ctx, "order-1")
 					if err == nil {
-						_, err = log.Append(ctx, "order-1", last, one(fmt.Sprintf("%d.%d", w, i)))
+						_, err = log.Append(ctx, "order-1", state.Last, one(fmt.Sprintf("%d.%d", w, i)))
 					}
 					var wrong *WrongVersion
 					if err != nil && !errors.As(err, &wrong) {

@@ -11,9 +11,9 @@ import (
 // defaultWindow is how many events a page of the whole log examines unless told otherwise.
 const defaultWindow = 2000
 
-// hidden tells the streams that no read of the whole log shows: those that would make groups over the
-// whole log feed themselves.
-func hidden(stream string) bool {
+// Hidden tells the streams that reads of the whole log don't show unless asked to: with the checkpoints of
+// groups over the whole log in it, each would move the log on and so cause the next.
+func Hidden(stream string) bool {
 	if !strings.HasPrefix(stream, "$") {
 		return false
 	}
@@ -114,7 +114,7 @@ func (s *scan) full() bool {
 
 // wants applies the filter, to the event itself and never to a link's target.
 func (s *scan) wants(stream, eventType string) bool {
-	return !hidden(stream) && (s.q.Filter == nil || s.q.Filter.Match(stream, eventType))
+	return (s.q.Hidden || !Hidden(stream)) && (s.q.Filter == nil || s.q.Filter.Match(stream, eventType))
 }
 
 // examined moves the page on to a position.

@@ -174,31 +174,6 @@ func (l *Log) StreamState(ctx context.Context, stream string) (State, error) {
 		Tombstoned: h.tombstone > 0, Metadata: h.meta}, nil
 }
 
-// LastRevision is the last revision ever written to a stream, -1 if it was never written to. Soft
-// deletion doesn't change it. Errors: *StreamDeleted.
-func (l *Log) LastRevision(ctx context.Context, stream string) (int64, error) {
-	state, err := l.StreamState(ctx, stream)
-	if err != nil {
-		return NoStream, err
-	}
-	if state.Tombstoned {
-		return NoStream, &StreamDeleted{Stream: stream}
-	}
-	return state.Last, nil
-}
-
-// Metadata is the stream's metadata; a stream without any has Revision -1. Errors: *StreamDeleted.
-func (l *Log) Metadata(ctx context.Context, stream string) (StreamMetadata, error) {
-	state, err := l.StreamState(ctx, stream)
-	if err != nil {
-		return noMetadata(), err
-	}
-	if state.Tombstoned {
-		return noMetadata(), &StreamDeleted{Stream: stream}
-	}
-	return state.Metadata, nil
-}
-
 // ReadEvent reads one event as a reader of the stream sees it; revision -1 is the last. Errors:
 // ErrNotFound for the stream or the event, *StreamDeleted.
 func (l *Log) ReadEvent(ctx context.Context, stream string, revision int64) (Event, error) {
