@@ -123,14 +123,13 @@ func (b *batchCall) take(req *streams.BatchAppendReq) error {
 	}
 	b.bytes += p.size - before
 	if !p.deadline.After(b.node.now()) {
-		b.forget(id)
-		return b.refuse(p, context.DeadlineExceeded)
+		p.failure = context.DeadlineExceeded
 	}
-	if !req.GetIsFinal() {
+	if p.failure == nil && !req.GetIsFinal() {
 		return nil
 	}
 	b.forget(id)
-	if p.failure != nil {
+	if p.failure != nil { // answered at once; what is still to come of it belongs to nothing
 		return b.refuse(p, p.failure)
 	}
 	return b.submit(p)

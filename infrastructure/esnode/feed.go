@@ -15,6 +15,8 @@ const (
 	feedEvents = 8192
 	feedBytes  = 8 << 20
 	feedPage   = 512
+	// feedTime bounds how long a source looks through the feed at once, like a page of the log.
+	feedTime = 250 * time.Millisecond
 )
 
 // feed holds the newest events of the log in memory, read once for all subscriptions and groups that

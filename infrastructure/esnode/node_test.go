@@ -52,6 +52,13 @@ func (r *rig) open(change ...func(*Options)) {
 	var err error
 	r.log, err = eventlog.Open(r.path, eventlog.Options{Relaxed: true, Projections: r.projections})
 	r.must(err)
+	r.serve(change...)
+}
+
+// serve starts a node over the log that is open.
+func (r *rig) serve(change ...func(*Options)) {
+	r.Helper()
+	var err error
 	options := Options{Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
 	for _, f := range change {
 		f(&options)

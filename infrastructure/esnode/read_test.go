@@ -2,6 +2,7 @@ package esnode
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
+	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc/codes"
 )
 
@@ -192,6 +194,35 @@ func TestMetadataLimitsStreamReadsOnly(t *testing.T) {
 	whole, err := r.readAll(esdb.ReadAllOptions{}, 1000)
 	if r.must(err); len(whole) != 9*6 {
 		t.Errorf("$all has %d events, want all %d", len(whole), 9*6)
+	}
+}
+
+// All that the official client knows of metadata comes back as it was set.
+func TestMetadataComesBackAsSet(t *testing.T) {
+	r := start(t)
+	var m esdb.StreamMetadata
+	m.SetMaxCount(7)
+	m.SetMaxAge(90 * time.Second)
+	m.SetTruncateBefore(3)
+	m.SetCacheControl(45 * time.Second)
+	m.AddCustomProperty("shop", "north")
+	var acl esdb.Acl
+	acl.AddReadRoles("$all")
+	acl.AddWriteRoles("clerk")
+	acl.AddDeleteRoles("chief")
+	acl.AddMetaReadRoles("$all")
+	acl.AddMetaWriteRoles("chief")
+	m.SetAcl(acl)
+	_, err := r.client.SetStreamMetadata(r.ctx, "s", esdb.AppendToStreamOptions{}, m)
+	r.must(err)
+	got, err := r.client.GetStreamMetadata(r.ctx, "s", esdb.ReadStreamOptions{})
+	r.must(err)
+	if diff := cmp.Diff(m, *got, cmp.Exporter(func(reflect.Type) bool { return true })); diff != "" {
+		t.Error(diff)
+	}
+	state, err := r.log.StreamState(r.ctx, "s")
+	if r.must(err); state.Metadata.CacheControl != 45*time.Second || !slices.Equal(state.Metadata.ACL.Write, []string{"clerk"}) {
+		t.Errorf("the log reads %+v", state.Metadata)
 	}
 }
 

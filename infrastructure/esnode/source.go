@@ -75,6 +75,9 @@ func (n *Node) lastOf(ctx context.Context, stream string) (int64, error) {
 // read returns the next events: at most limit, after looking at no more than window. When found.end,
 // wait tells of more.
 func (s *source) read(ctx context.Context, limit, window int) (found, error) {
+	if err := ctx.Err(); err != nil {
+		return found{}, err
+	}
 	if s.live {
 		got, ok, err := s.readFeed(ctx, limit, window)
 		if ok || err != nil {
@@ -140,9 +143,10 @@ func (s *source) readFeed(ctx context.Context, limit, window int) (found, bool, 
 	}
 	s.changed = changed
 	got := found{examined: s.position}
+	until := s.node.now().Add(feedTime)
 	for _, e := range events {
-		if len(got.events) >= limit || got.count >= window {
-			return got, true, nil
+		if len(got.events) >= limit || got.count >= window || s.filter != nil && got.count > 0 && s.node.now().After(until) {
+			return got, true, s.filter.err()
 		}
 		got.examined, s.position = e.Position, e.Position
 		if s.stream == "" {

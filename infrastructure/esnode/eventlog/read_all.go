@@ -4,9 +4,14 @@ import (
 	"context"
 	"math"
 	"strings"
+	"time"
 
 	"github.com/ncruces/go-sqlite3"
 )
+
+// pageTime bounds how long a page looks for matches: an expensive filter must not keep a reading connection
+// for ever, or a caller that has gone.
+const pageTime = 250 * time.Millisecond
 
 // defaultWindow is how many events a page of the whole log examines unless told otherwise.
 const defaultWindow = 2000
@@ -22,8 +27,8 @@ func Hidden(stream string) bool {
 }
 
 // ReadAll reads a page of the whole log, in the order of positions: at most Limit events (0: 500) out of
-// at most Window examined ones (0: 2000), both at most 10000, fewer if they are large. Pages may be short;
-// End tells whether there is more. Where a filter names prefixes the events of other categories are passed
+// at most Window examined ones (0: 2000), both at most 10000, fewer if they are large or the filter is slow.
+// Pages may be short; End tells whether there is more. Where a filter names prefixes the events of other categories are passed
 // over by an index: Count then counts the positions passed. Events are shared: don't change them.
 func (l *Log) ReadAll(ctx context.Context, q AllQuery) (AllPage, error) {
 	if err := ctx.Err(); err != nil {
@@ -34,7 +39,7 @@ func (l *Log) ReadAll(ctx context.Context, q AllQuery) (AllPage, error) {
 	}
 	v := l.view(ctx)
 	defer v.close()
-	s := scan{view: v, q: q, limit: limited(q.Limit), window: defaultWindow, head: l.Head()}
+	s := scan{view: v, q: q, limit: limited(q.Limit), window: defaultWindow, head: l.Head(), until: l.options.Now().Add(pageTime)}
 	if q.Window > 0 {
 		s.window = min(q.Window, maxLimit)
 	}
@@ -50,6 +55,7 @@ type scan struct {
 	q             AllQuery
 	limit, window int
 	head          int64
+	until         time.Time
 	low, high     int64
 	bytes         int
 	page          AllPage
@@ -109,7 +115,8 @@ func (s *scan) run() error {
 
 // full reports whether the page has reached one of its bounds.
 func (s *scan) full() bool {
-	return s.page.Count >= s.window || len(s.page.Events) >= s.limit || s.bytes >= pageBytes
+	return s.page.Count >= s.window || len(s.page.Events) >= s.limit || s.bytes >= pageBytes ||
+		s.q.Filter != nil && s.page.Count > 0 && s.log.options.Now().After(s.until)
 }
 
 // wants applies the filter, to the event itself and never to a link's target.
