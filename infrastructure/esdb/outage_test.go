@@ -49,6 +49,12 @@ func bounded(t *testing.T, limit time.Duration, work func(ctx context.Context) e
 	return err
 }
 
+// connected waits until a store has its connection, for which an impatient one waits but briefly.
+func connected(t *testing.T, store *Store) {
+	t.Helper()
+	eventually(t, "connected", func() bool { return store.Ping(t.Context()) == nil })
+}
+
 // unanswered runs a call that gets no answer until its time is over. On a busy machine that may be before the
 // call was sent, and then it is certain that nothing was done; so it gets more time.
 func unanswered(t *testing.T, work func(ctx context.Context) error) error {
@@ -66,11 +72,11 @@ var impatient = Options{Patience: 200 * time.Millisecond, Backoff: 100 * time.Mi
 func TestTheStoreRecoversFromACutByItself(t *testing.T) {
 	t.Parallel()
 	p := startProxy(t, startNode(t).address)
-	var connected, disconnected, failed atomic.Int64
+	var gained, lost, failed atomic.Int64
 	options := impatient
 	options.Hooks = Hooks{
-		Connected:    func() { connected.Add(1) },
-		Disconnected: func(error) { disconnected.Add(1) },
+		Connected:    func() { gained.Add(1) },
+		Disconnected: func(error) { lost.Add(1) },
 		Called: func(_ string, _ time.Duration, err error) {
 			if err != nil {
 				failed.Add(1)
@@ -78,6 +84,7 @@ func TestTheStoreRecoversFromACutByItself(t *testing.T) {
 		},
 	}
 	store := open(t, p.address, options)
+	connected(t, store)
 	stream, after := "order-"+uuid.NewString(), newStream
 	for round := range 3 {
 		appended, err := store.Append(t.Context(), stream, after, claims(1))
@@ -109,7 +116,7 @@ func TestTheStoreRecoversFromACutByItself(t *testing.T) {
 	}
 	// A call may use a connection before its hook has run, and on a busy machine more connections than those cut are lost.
 	eventually(t, "the hooks saw each loss and each connection", func() bool {
-		return disconnected.Load() >= 3 && connected.Load() == disconnected.Load()+1 && failed.Load() > 0
+		return lost.Load() >= 3 && gained.Load() == lost.Load()+1 && failed.Load() > 0
 	})
 }
 
@@ -117,9 +124,7 @@ func TestAnAppendIntoSilenceIsUnknownAndItsRepeatIsNot(t *testing.T) {
 	t.Parallel()
 	p := startProxy(t, startNode(t).address)
 	store := open(t, p.address, impatient)
-	if err := store.Ping(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	connected(t, store)
 	stream, batch := "order-"+uuid.NewString(), claims(2)
 	p.silence(true)
 	try := func(ctx context.Context) error {
@@ -215,9 +220,7 @@ func TestASilentConnectionIsReplaced(t *testing.T) {
 	}
 	p := startProxy(t, startNode(t).address)
 	store := open(t, p.address, impatient)
-	if err := store.Ping(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	connected(t, store)
 	p.silence(true)
 	err := bounded(t, 100*time.Millisecond, func(ctx context.Context) error {
 		_, _, err := store.ReadLast(ctx, "order-1")
@@ -248,7 +251,7 @@ func TestOutagesLeaveNothingBehind(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 5 {
-		eventually(t, "connected", func() bool { return store.Ping(t.Context()) == nil })
+		connected(t, store)
 		var callers sync.WaitGroup
 		for range 20 {
 			callers.Go(func() {

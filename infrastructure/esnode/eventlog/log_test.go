@@ -171,7 +171,7 @@ func TestNewestEventsNeedNoFile(t *testing.T) {
 	}
 }
 
-// eventually waits until a condition holds, for a minute: only a test that fails needs it.
+// eventually waits for a minute: only a test that fails needs it.
 func eventually(t *testing.T, holds func() bool) {
 	t.Helper()
 	deadline := time.After(time.Minute)
