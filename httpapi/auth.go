@@ -29,20 +29,37 @@ type keeper struct {
 	open   bool // no keys at all: everybody is an operator
 }
 
+// readSecret reads a shared secret as it is in its file.
+func readSecret(path string) ([]byte, error) {
+	secret, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("AUTH_HS256_SECRET_FILE=%q can't be read: %w", path, plain(err))
+	}
+	if strings.TrimSpace(string(secret)) == "" {
+		return nil, fmt.Errorf("AUTH_HS256_SECRET_FILE=%q is empty", path)
+	}
+	return secret, nil
+}
+
+// plain is the cause within a path error, whose path the message has already.
+func plain(err error) error {
+	if path, ok := errors.AsType[*os.PathError](err); ok {
+		return path.Err
+	}
+	return err
+}
+
 var asymmetric = []string{"RS256", "ES256", "EdDSA"}
 
 func newKeeper(ctx context.Context, o Options) (*keeper, error) {
 	k := &keeper{open: !o.Auth.Enabled()}
 	var methods []string
 	if o.Auth.HS256SecretFile != "" {
-		secret, err := os.ReadFile(o.Auth.HS256SecretFile)
+		secret, err := readSecret(o.Auth.HS256SecretFile)
 		if err != nil {
-			return nil, fmt.Errorf("read AUTH_HS256_SECRET_FILE: %w", err)
+			return nil, err
 		}
 		trimmed := strings.TrimSpace(string(secret))
-		if trimmed == "" {
-			return nil, errors.New("AUTH_HS256_SECRET_FILE is empty")
-		}
 		// Editors and echo end files with a line break that nobody means; random bytes may end like that too.
 		k.secret = []jwt.VerificationKey{[]byte(trimmed), secret}
 		methods = append(methods, "HS256")

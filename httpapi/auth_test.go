@@ -149,11 +149,11 @@ func TestWithoutKeysOnlyThisMachineIsServed(t *testing.T) {
 		if err := (Options{}).Validate(addr); (err == nil) != fine {
 			t.Errorf("%s: %v", addr, err)
 		}
-		if err := (Options{Auth: Auth{JWKS: "x"}}).Validate(addr); err != nil {
+		if err := (Options{Auth: Auth{JWKS: "https://login.example/keys"}}).Validate(addr); err != nil {
 			t.Errorf("%s with keys: %v", addr, err)
 		}
 	}
-	if err := (Options{RateLimit: -1, Auth: Auth{JWKS: "x"}}).Validate("0.0.0.0:80"); err == nil {
+	if err := (Options{RateLimit: -1, Auth: Auth{JWKS: "https://login.example/keys"}}).Validate("0.0.0.0:80"); err == nil {
 		t.Error("no rate limit beyond loopback")
 	}
 	w := newWorld(t)

@@ -39,7 +39,7 @@ type keySet struct {
 // ctx bounds the life of the goroutine that follows a URL.
 func newKeySet(ctx context.Context, source string, log *slog.Logger, now func() time.Time) (*keySet, error) {
 	s := &keySet{log: log, now: now}
-	if strings.HasPrefix(source, "http://") || strings.HasPrefix(source, "https://") {
+	if isURL(source) {
 		followed, err := keyfunc.NewDefaultOverrideCtx(ctx, []string{source}, keyfunc.Override{
 			RefreshInterval:   keyRefresh,
 			HTTPTimeout:       5 * time.Second,
@@ -52,7 +52,7 @@ func newKeySet(ctx context.Context, source string, log *slog.Logger, now func() 
 			},
 		})
 		if err != nil {
-			return nil, fmt.Errorf("AUTH_JWKS: %w", err)
+			return nil, fmt.Errorf("AUTH_JWKS=%q can't be used: %w", source, err)
 		}
 		s.url = followed
 		return s, nil
@@ -90,23 +90,36 @@ func (s *keySet) current() keyfunc.Keyfunc {
 func (s *keySet) load() error {
 	info, err := os.Stat(s.path)
 	if err != nil {
-		return fmt.Errorf("AUTH_JWKS: %w", err)
+		return fmt.Errorf("AUTH_JWKS=%q can't be read: %w", s.path, plain(err))
 	}
-	text, err := os.ReadFile(s.path)
+	loaded, err := readKeys(s.path)
 	if err != nil {
-		return fmt.Errorf("AUTH_JWKS: %w", err)
-	}
-	var set jwkset.JWKSMarshal
-	if err := json.Unmarshal(text, &set); err != nil {
-		return fmt.Errorf("AUTH_JWKS: %s is no JSON Web Key Set: %w", s.path, err)
-	}
-	if len(set.Keys) == 0 {
-		return fmt.Errorf("AUTH_JWKS: %s has no keys", s.path)
-	}
-	loaded, err := keyfunc.NewJWKSetJSON(text)
-	if err != nil {
-		return fmt.Errorf("AUTH_JWKS: %s: %w", s.path, err)
+		return err
 	}
 	s.file, s.was, s.looked = loaded, info, s.now()
 	return nil
+}
+
+// readKeys reads a file with a JSON Web Key Set.
+func readKeys(path string) (keyfunc.Keyfunc, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("AUTH_JWKS=%q can't be read: %w", path, plain(err))
+	}
+	var set jwkset.JWKSMarshal
+	if err := json.Unmarshal(text, &set); err != nil {
+		return nil, fmt.Errorf("AUTH_JWKS=%q is no JSON Web Key Set: %w", path, err)
+	}
+	if len(set.Keys) == 0 {
+		return nil, fmt.Errorf("AUTH_JWKS=%q has no keys", path)
+	}
+	loaded, err := keyfunc.NewJWKSetJSON(text)
+	if err != nil {
+		return nil, fmt.Errorf("AUTH_JWKS=%q can't be used: %w", path, err)
+	}
+	return loaded, nil
+}
+
+func isURL(source string) bool {
+	return strings.HasPrefix(source, "http://") || strings.HasPrefix(source, "https://")
 }

@@ -108,15 +108,34 @@ func (o Options) Validate(addr string) error {
 	if !o.Auth.Enabled() && !loopback {
 		problems = append(problems, fmt.Errorf("without keys (AUTH_JWKS or AUTH_HS256_SECRET_FILE) the API listens on loopback only, not on %s", addr))
 	}
-	if !o.Auth.Enabled() && (o.Auth.Issuer != "" || o.Auth.Audience != "") {
-		problems = append(problems, errors.New("AUTH_ISSUER and AUTH_AUDIENCE need AUTH_JWKS or AUTH_HS256_SECRET_FILE"))
-	}
 	if o.RateLimit < 0 && !loopback {
 		problems = append(problems, errors.New("RATE_LIMIT=off is allowed on loopback only"))
 	}
+	return errors.Join(append(problems, o.Unreadable()...)...)
+}
+
+// Unreadable lists the settings whose values mean nothing, one error for each wrong value. It begins with
+// the setting's name and "=". Files of keys are read; a URL of keys may come up later.
+func (o Options) Unreadable() []error {
+	var problems []error
+	if o.Auth.HS256SecretFile != "" {
+		if _, err := readSecret(o.Auth.HS256SecretFile); err != nil {
+			problems = append(problems, err)
+		}
+	}
+	if o.Auth.JWKS != "" && !isURL(o.Auth.JWKS) {
+		if _, err := readKeys(o.Auth.JWKS); err != nil {
+			problems = append(problems, err)
+		}
+	}
+	for name, value := range map[string]string{"AUTH_ISSUER": o.Auth.Issuer, "AUTH_AUDIENCE": o.Auth.Audience} {
+		if value != "" && !o.Auth.Enabled() {
+			problems = append(problems, fmt.Errorf("%s=%q needs AUTH_JWKS or AUTH_HS256_SECRET_FILE", name, value))
+		}
+	}
 	for _, p := range o.TrustedProxies {
 		if _, err := netip.ParsePrefix(p); err != nil {
-			problems = append(problems, fmt.Errorf("TRUSTED_PROXIES: %q is no CIDR such as 10.0.0.0/8", p))
+			problems = append(problems, fmt.Errorf("TRUSTED_PROXIES=%q is no CIDR such as 10.0.0.0/8", p))
 		}
 	}
 	for _, origin := range o.CORSOrigins {
@@ -124,7 +143,7 @@ func (o Options) Validate(addr string) error {
 			problems = append(problems, err)
 		}
 	}
-	return errors.Join(problems...)
+	return problems
 }
 
 // IsLoopback says whether an address can be reached from this machine only. A host name other than

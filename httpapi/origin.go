@@ -65,7 +65,7 @@ func (s *Server) origins(next echo.HandlerFunc) echo.HandlerFunc {
 func checkOrigin(origin string) error {
 	u, err := url.Parse(origin)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.Scheme+"://"+u.Host != origin || strings.Contains(origin, "*") {
-		return fmt.Errorf("CORS_ORIGINS: %q is no origin such as https://shop.example", origin)
+		return fmt.Errorf("CORS_ORIGINS=%q is no origin such as https://shop.example", origin)
 	}
 	return nil
 }

@@ -115,7 +115,10 @@ func (c Config) fits(role role) error {
 	if c.Documents == "embedded" {
 		problems = append(problems, errors.New("TIDEMARK_DOCUMENTS=embedded is for one process; api and worker need a store that several can reach"))
 	}
-	return errors.Join(problems...)
+	if len(problems) == 0 {
+		return nil
+	}
+	return usageError{errors.Join(problems...)}
 }
 
 // onStop registers a step of stopping.

@@ -3,17 +3,15 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net"
-	"net/url"
 	"os"
-	"path/filepath"
 	"reflect"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/kelseyhightower/envconfig"
 	"github.com/spf13/pflag"
+
+	"github.com/tidemark-dev/tidemark/httpapi"
 )
 
 // envPrefix stands before every variable of ours.
@@ -32,7 +30,7 @@ type Config struct {
 	DocumentsSecondaryReads string `split_words:"true" default:"off" desc:"on: lists asked for without a Tidemark may be read from MongoDB secondaries, at most a second old"`
 
 	AuthJwks            string `split_words:"true" desc:"JWKS file or URL with the keys that sign tokens (RS256, ES256, EdDSA)"`
-	AuthHs256SecretFile string `split_words:"true" desc:"file with a shared secret of at least 32 bytes (HS256, development)"`
+	AuthHs256SecretFile string `split_words:"true" desc:"file with a shared secret (HS256, development); 32 bytes or more"`
 	AuthIssuer          string `split_words:"true" desc:"issuer that tokens must name"`
 	AuthAudience        string `split_words:"true" desc:"audience that tokens must name"`
 
@@ -134,14 +132,30 @@ func loadConfig(flags *pflag.FlagSet) (Config, error) {
 		}
 		target.Field(s.index).Set(one.Elem().Field(0))
 	}
-	for _, problem := range config.check() {
-		name, _, _ := strings.Cut(problem.Error(), "=")
-		reported := slices.ContainsFunc(problems, func(p error) bool { return strings.HasPrefix(p.Error(), name+"=") })
-		if !reported { // what could not be read has its zero value, which may be wrong as well
-			problems = append(problems, problem)
+	return config, errors.Join(ordered(append(problems, config.check()...))...)
+}
+
+// ordered puts problems in the order of the settings and keeps the first of each: what could not be read
+// has its zero value, which is wrong as well. Only a list may have several, one for each of its values.
+func ordered(problems []error) []error {
+	var list []error
+	for _, s := range settings() {
+		for _, problem := range problems {
+			if variable(problem) != s.env {
+				continue
+			}
+			if list = append(list, problem); s.field.Type.Kind() != reflect.Slice {
+				break
+			}
 		}
 	}
-	return config, errors.Join(problems...)
+	return list
+}
+
+// variable is what a problem with a setting begins with.
+func variable(problem error) string {
+	name, _, _ := strings.Cut(problem.Error(), "=")
+	return name
 }
 
 func wrong(env, value, why string) error { return fmt.Errorf("%s=%q %s", env, value, why) }
@@ -157,79 +171,13 @@ func plainType(t reflect.Type) string {
 	}
 }
 
-// check finds values that have the right type and can't work.
-func (c Config) check() []error {
-	var problems []error
-	complain := func(env, value, why string) { problems = append(problems, wrong(envPrefix+"_"+env, value, why)) }
-	for env, addr := range map[string]string{"HTTP_ADDR": c.HTTPAddr, "ADMIN_ADDR": c.AdminAddr, "NODE_ADDR": c.NodeAddr} {
-		if addr == "" && env == "ADMIN_ADDR" || addr == "off" && env == "NODE_ADDR" {
-			continue
-		}
-		if _, port, err := net.SplitHostPort(addr); err != nil || port == "" {
-			complain(env, addr, "is no host:port")
-		}
-	}
-	if c.Eventstore != "embedded" && !hasScheme(c.Eventstore, "esdb", "esdb+discover") {
-		complain("EVENTSTORE", redact(c.Eventstore), "is neither embedded nor an esdb:// connection string")
-	}
-	if c.Documents != "embedded" && !hasScheme(c.Documents, "mongodb", "mongodb+srv") {
-		complain("DOCUMENTS", redact(c.Documents), "is neither embedded nor a mongodb:// connection string")
-	}
-	if !oneOf(c.DocumentsSecondaryReads, "on", "off") {
-		complain("DOCUMENTS_SECONDARY_READS", c.DocumentsSecondaryReads, "is neither on nor off")
-	}
-	if c.SnapshotEvery < 0 {
-		complain("SNAPSHOT_EVERY", fmt.Sprint(c.SnapshotEvery), "is below 0")
-	}
-	for env, d := range map[string]time.Duration{"ORDER_OPEN_FOR": c.OrderOpenFor, "PREPARE_WITHIN": c.PrepareWithin, "REQUEST_TIMEOUT": c.RequestTimeout} {
-		if d <= 0 {
-			complain(env, d.String(), "is not above 0")
-		}
-	}
-	if c.LowStock < 0 {
-		complain("LOW_STOCK", fmt.Sprint(c.LowStock), "is below 0")
-	}
-	if _, err := c.rateLimit(); err != nil {
-		complain("RATE_LIMIT", c.RateLimit, "is neither off nor a number above 0")
-	}
-	if !oneOf(c.LogLevel, "debug", "info", "warn", "error") {
-		complain("LOG_LEVEL", c.LogLevel, "is none of debug, info, warn, error")
-	}
-	if !oneOf(c.LogFormat, "", "text", "json") {
-		complain("LOG_FORMAT", c.LogFormat, "is neither text nor json")
-	}
-	if (c.TLSCertFile == "") != (c.TLSKeyFile == "") {
-		complain("TLS_CERT_FILE", c.TLSCertFile, "and TIDEMARK_TLS_KEY_FILE go together")
-	}
-	if c.API != "" && !hasScheme(c.API, "http", "https") {
-		complain("API", c.API, "is no http:// or https:// URL")
-	}
-	return append(problems, c.checkAuth()...)
-}
-
-// checkAuth holds the rule that nothing but loopback is served without keys.
-func (c Config) checkAuth() []error {
-	var problems []error
-	for env, file := range map[string]string{"AUTH_HS256_SECRET_FILE": c.AuthHs256SecretFile, "AUTH_JWKS": c.AuthJwks} {
-		if file == "" || hasScheme(file, "http", "https") {
-			continue
-		}
-		if _, err := os.Stat(filepath.Clean(file)); err != nil {
-			problems = append(problems, wrong(envPrefix+"_"+env, file, "can't be read"))
-		}
-	}
-	if !c.authOn() && !isLoopback(c.HTTPAddr) {
-		problems = append(problems, wrong(envPrefix+"_HTTP_ADDR", c.HTTPAddr,
-			"is not loopback: set TIDEMARK_AUTH_JWKS or TIDEMARK_AUTH_HS256_SECRET_FILE to listen there"))
-	}
-	if c.RateLimit == "off" && !isLoopback(c.HTTPAddr) {
-		problems = append(problems, wrong(envPrefix+"_RATE_LIMIT", c.RateLimit, "is allowed on loopback only"))
-	}
-	return problems
+// auth is how callers prove who they are.
+func (c Config) auth() httpapi.Auth {
+	return httpapi.Auth{JWKS: c.AuthJwks, HS256SecretFile: c.AuthHs256SecretFile, Issuer: c.AuthIssuer, Audience: c.AuthAudience}
 }
 
 // authOn says whether callers have to show a token.
-func (c Config) authOn() bool { return c.AuthJwks != "" || c.AuthHs256SecretFile != "" }
+func (c Config) authOn() bool { return c.auth().Enabled() }
 
 // rateLimit is RATE_LIMIT as a number, 0 for off.
 func (c Config) rateLimit() (float64, error) {
@@ -242,43 +190,4 @@ func (c Config) rateLimit() (float64, error) {
 		return 0, errors.New("not a number above 0")
 	}
 	return n, nil
-}
-
-func hasScheme(s string, schemes ...string) bool {
-	scheme, _, found := strings.Cut(s, "://")
-	return found && oneOf(scheme, schemes...)
-}
-
-func oneOf(s string, list ...string) bool {
-	for _, candidate := range list {
-		if s == candidate {
-			return true
-		}
-	}
-	return false
-}
-
-// isLoopback says whether only this machine can reach the address.
-func isLoopback(addr string) bool {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return false
-	}
-	if host == "localhost" {
-		return true
-	}
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback()
-}
-
-// redact removes the password from a connection string, for messages and logs.
-func redact(connection string) string {
-	u, err := url.Parse(connection)
-	if err != nil || u.User == nil {
-		if at := strings.LastIndex(connection, "@"); at >= 0 {
-			return "…" + connection[at:]
-		}
-		return connection
-	}
-	return u.Redacted()
 }

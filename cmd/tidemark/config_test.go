@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -39,10 +40,40 @@ func TestEnvconfigReadsEveryVariableByItsName(t *testing.T) {
 		t.Fatal("nonsense everywhere was accepted")
 	}
 	for _, name := range []string{"HTTP_ADDR", "EVENTSTORE", "DOCUMENTS", "SNAPSHOT_EVERY", "ORDER_OPEN_FOR", "PREPARE_WITHIN",
-		"LOG_LEVEL", "LOG_FORMAT", "RATE_LIMIT", "API", "LOW_STOCK", "AUTH_JWKS", "AUTH_HS256_SECRET_FILE", "NODE_ADDR", "ADMIN_ADDR", "DOCUMENTS_SECONDARY_READS"} {
+		"LOG_LEVEL", "LOG_FORMAT", "RATE_LIMIT", "API", "LOW_STOCK", "AUTH_JWKS", "AUTH_HS256_SECRET_FILE", "NODE_ADDR", "ADMIN_ADDR",
+		"TRUSTED_PROXIES", "CORS_ORIGINS", "TLS_CERT_FILE", "DOCUMENTS_SECONDARY_READS"} {
 		if !strings.Contains(err.Error(), "TIDEMARK_"+name+"=") {
 			t.Errorf("TIDEMARK_%s is not reported in:\n%v", name, err)
 		}
+	}
+}
+
+// TestEveryWrongValueIsALineOfItsOwn in the order of the settings, and none tells a password.
+func TestEveryWrongValueIsALineOfItsOwn(t *testing.T) {
+	for name, value := range map[string]string{
+		"HTTP_ADDR": "127.0.0.1:70000", "EVENTSTORE": "esdb://u:geheim@h:1?tls=maybe", "DOCUMENTS": "mongodb://u:geheim@",
+		"AUTH_ISSUER": "https://login.example", "TRUSTED_PROXIES": "one,10.0.0.0/8,two", "CORS_ORIGINS": "*",
+	} {
+		t.Setenv("TIDEMARK_"+name, value)
+	}
+	_, err := loadConfig(nil)
+	if err == nil {
+		t.Fatal("nonsense was accepted")
+	}
+	var named []string
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		name, _, _ := strings.Cut(line, " ")
+		named = append(named, name)
+	}
+	want := []string{
+		`TIDEMARK_HTTP_ADDR="127.0.0.1:70000"`, `TIDEMARK_EVENTSTORE="esdb://u:xxxxx@h:1?tls=maybe"`, `TIDEMARK_DOCUMENTS="mongodb://u:xxxxx@"`,
+		`TIDEMARK_AUTH_ISSUER="https://login.example"`, `TIDEMARK_TRUSTED_PROXIES="one"`, `TIDEMARK_TRUSTED_PROXIES="two"`, `TIDEMARK_CORS_ORIGINS="*"`,
+	}
+	if !slices.Equal(named, want) {
+		t.Errorf("reported are\n%s\nwant\n%s", strings.Join(named, "\n"), strings.Join(want, "\n"))
+	}
+	if strings.Contains(err.Error(), "geheim") {
+		t.Errorf("a password is told:\n%v", err)
 	}
 }
 

@@ -100,13 +100,36 @@ Every setting is a variable and a flag of the same name; the flag wins.`,
 		&cobra.Command{Use: "worker", Short: "run the workers only", Args: cobra.NoArgs, RunE: p.serve(roleWorker)},
 		nodeCommand(p), demoCommand(p), subscriptionsCommand(p), readmodelsCommand(p), eventsCommand(p), importCommand(p), fulfilmentsCommand(p), benchCommand(p),
 	)
+	teachUsage(root)
 	return root
+}
+
+// teachUsage makes wrong words behind cobra's own commands the mistakes that they are.
+func teachUsage(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, command := range root.Commands() {
+		switch command.Name() {
+		case "completion":
+			command.Args, command.RunE = cobra.NoArgs, groupUsage
+		case "help":
+			command.Run, command.RunE = nil, func(_ *cobra.Command, args []string) error {
+				about, rest, err := root.Find(args)
+				if err != nil || len(rest) > 0 {
+					return usageError{fmt.Errorf("unknown help topic %q", strings.Join(args, " "))}
+				}
+				return about.Help()
+			}
+		}
+	}
 }
 
 // configure loads the settings before any command but help and completion.
 func (p *program) configure(command *cobra.Command, _ []string) error {
-	if command.Name() == "help" || command.Name() == "completion" || strings.HasPrefix(command.Name(), "__complete") {
-		return nil
+	for c := command; c != nil; c = c.Parent() {
+		if c.Name() == "help" || c.Name() == "completion" || strings.HasPrefix(c.Name(), "__complete") {
+			return nil
+		}
 	}
 	config, err := loadConfig(command.Root().PersistentFlags())
 	if err != nil {

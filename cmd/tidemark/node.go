@@ -85,8 +85,8 @@ func (p *program) runNode(ctx context.Context, advertise string) (err error) {
 	if err := data.publish(addresses{Node: "esdb://" + reach + "?tls=false"}); err != nil {
 		return err
 	}
-	fmt.Fprintf(p.out, "The node is ready after %s.\n\n  connect    esdb://%s?tls=false\n  data       %s\n",
-		time.Since(began).Round(time.Millisecond), reach, data.file(logFile))
+	fmt.Fprintf(p.out, "The node is ready after %s.\n\n  connect    esdb://%s?tls=false%s\n  data       %s\n",
+		time.Since(began).Round(time.Millisecond), reach, p.config.openNode(), data.file(logFile))
 	select {
 	case <-ctx.Done():
 	case err = <-served:

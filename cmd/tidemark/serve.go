@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tidemark-dev/tidemark/httpapi"
 	"github.com/tidemark-dev/tidemark/infrastructure/telemetry"
 )
 
@@ -100,7 +101,7 @@ func (p *program) welcome(a *app, took time.Duration) {
 	}
 	switch {
 	case a.nodeAddr != "":
-		line("node", "esdb://"+a.nodeAddr+"?tls=false")
+		line("node", "esdb://"+a.nodeAddr+"?tls=false"+p.config.openNode())
 	case p.config.Eventstore == "embedded":
 		line("node", "in this process only")
 	default:
@@ -123,6 +124,14 @@ func (p *program) welcome(a *app, took time.Duration) {
 	if _, err := io.WriteString(p.out, b.String()); err != nil {
 		a.log.Warn("nobody reads standard output", "error", err)
 	}
+}
+
+// openNode warns of a node that other machines reach.
+func (c Config) openNode() string {
+	if httpapi.IsLoopback(c.NodeAddr) {
+		return ""
+	}
+	return "  (open to other machines; it asks nobody who they are)"
 }
 
 // openForOperator opens the stores for one operator command: the API on a private port, no workers.

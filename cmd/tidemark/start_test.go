@@ -37,6 +37,8 @@ func TestAStartThatCannotWorkSaysWhyInOneLine(t *testing.T) {
 		"foreign file":               {append(free, "TIDEMARK_DATA_DIR="+newer), logFile, exitFailed},
 		"unreachable event store":    {append(free, "TIDEMARK_EVENTSTORE=esdb://127.0.0.1:1?tls=false"), "TIDEMARK_EVENTSTORE", exitFailed},
 		"open to others without key": {[]string{"TIDEMARK_HTTP_ADDR=0.0.0.0:0"}, "TIDEMARK_HTTP_ADDR", exitUsage},
+		"unreachable documents":      {append(free, "TIDEMARK_DOCUMENTS=mongodb://127.0.0.1:1/tidemark?serverSelectionTimeoutMS=50"), "TIDEMARK_DOCUMENTS", exitFailed},
+		"broken key set":             {append(free, "TIDEMARK_AUTH_JWKS="+file), "TIDEMARK_AUTH_JWKS", exitUsage},
 		"wrong value":                {append(free, "TIDEMARK_ORDER_OPEN_FOR=soon"), "TIDEMARK_ORDER_OPEN_FOR", exitUsage},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -48,6 +50,23 @@ func TestAStartThatCannotWorkSaysWhyInOneLine(t *testing.T) {
 			code, _, errs := runProgram(t, []string{"serve"}, append([]string{"TIDEMARK_LOG_LEVEL=error"}, env...)...)
 			if lines := strings.Split(strings.TrimSpace(errs), "\n"); code != c.code || len(lines) != 1 || !strings.Contains(lines[0], c.says) {
 				t.Errorf("exit code %d, said:\n%s", code, errs)
+			}
+		})
+	}
+}
+
+// TestWrongWordsAreUsageErrors on cobra's own commands too, and help works with settings that don't.
+func TestWrongWordsAreUsageErrors(t *testing.T) {
+	for line, want := range map[string]int{
+		"help": 0, "help events tail": 0, "help nonsense": exitUsage, "help events nonsense": exitUsage, "-h": 0, "events -h": 0,
+		"completion bash": 0, "completion zsh": 0, "completion fish": 0, "completion": exitUsage, "completion tcsh": exitUsage,
+		"nonsense": exitUsage, "serve nonsense": exitUsage, "--nonsense": exitUsage, "events": exitUsage,
+	} {
+		t.Run(line, func(t *testing.T) {
+			t.Parallel()
+			code, out, errs := runProgram(t, strings.Fields(line), "TIDEMARK_LOG_FORMAT=nonsense")
+			if code != want || code == 0 && out == "" || code != 0 && strings.Count(errs, "\n") != 1 {
+				t.Errorf("ended with %d, want %d; it said:\n%s%s", code, want, out, errs)
 			}
 		})
 	}

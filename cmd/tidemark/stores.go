@@ -119,7 +119,7 @@ func (a *app) openDocuments(ctx context.Context) error {
 			SecondaryReads: a.config.DocumentsSecondaryReads == "on", Finished: a.documentCommand,
 		})
 		if err != nil {
-			return fmt.Errorf("TIDEMARK_DOCUMENTS=%s: %w", redact(a.config.Documents), err)
+			return a.silent("DOCUMENTS", a.config.Documents, err)
 		}
 		a.onStop("documents", func(context.Context) error { return store.Close() })
 		a.documents = telemetry.Documents(store, a.metrics)
@@ -166,12 +166,10 @@ func (a *app) reachStores(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, reachWithin)
 	defer cancel()
 	if err := a.store.Ping(ctx); err != nil {
-		a.log.Debug("the event store does not answer", "error", err)
-		return fmt.Errorf("TIDEMARK_EVENTSTORE=%s does not answer", redact(a.config.Eventstore))
+		return a.silent("EVENTSTORE", a.config.Eventstore, err)
 	}
 	if err := a.documents.Ping(ctx); err != nil {
-		a.log.Debug("the read store does not answer", "error", err)
-		return fmt.Errorf("TIDEMARK_DOCUMENTS=%s does not answer", redact(a.config.Documents))
+		return a.silent("DOCUMENTS", a.config.Documents, err)
 	}
 	return nil
 }
@@ -183,6 +181,12 @@ func (a *app) documentCommand(_ context.Context, c mongodocs.Command) {
 	if c.Failure != nil {
 		a.log.Debug("a command of the document store failed", "command", c.Name, "collection", c.Collection, "took", c.Took, "error", c.Failure)
 	}
+}
+
+// silent is one line about a store that can't be reached; what its driver says is long and for the log.
+func (a *app) silent(setting, connection string, err error) error {
+	a.log.Debug("a store does not answer", "setting", envPrefix+"_"+setting, "error", err)
+	return fmt.Errorf("%s_%s=%s does not answer; TIDEMARK_LOG_LEVEL=debug tells more", envPrefix, setting, redact(connection))
 }
 
 func (a *app) storeHooks() esdb.Hooks {

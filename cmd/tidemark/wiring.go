@@ -94,7 +94,7 @@ func (a *app) openAPI(listener net.Listener) error {
 	options := httpapi.Options{
 		Commands: a.service, Screens: readmodels.Screens(), Reader: a.engine.Reader(), Models: a.engine.Operations(),
 		Groups: a.store, Following: a.following(),
-		Auth:      httpapi.Auth{JWKS: a.config.AuthJwks, HS256SecretFile: a.config.AuthHs256SecretFile, Issuer: a.config.AuthIssuer, Audience: a.config.AuthAudience},
+		Auth:      a.config.auth(),
 		RateLimit: limit, RequestTimeout: a.config.RequestTimeout, TrustedProxies: a.config.TrustedProxies, CORSOrigins: a.config.CorsOrigins,
 		Ready: a.ready, Wrap: telemetry.TraceRequests, Trace: telemetry.TraceParent, Logger: a.log, Now: machineClock{}.Now,
 		Console: consoleHandler(),
@@ -108,7 +108,7 @@ func (a *app) openAPI(listener net.Listener) error {
 			Panicked: func(string) { a.metrics.Panicked() },
 		},
 	}
-	if a.config.AdminAddr == "" && isLoopback(a.config.HTTPAddr) {
+	if a.config.AdminAddr == "" && httpapi.IsLoopback(a.config.HTTPAddr) {
 		options.Metrics = a.metrics.Handler()
 	}
 	if err := options.Validate(a.config.HTTPAddr); err != nil {

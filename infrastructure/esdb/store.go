@@ -87,19 +87,33 @@ type Store struct {
 // kurrent accepts the scheme under which the product's newer name appears in connection strings.
 var kurrent = strings.NewReplacer("kurrentdb://", "esdb://", "kurrentdb+discover://", "esdb+discover://")
 
+// CheckConnection says what is wrong with a connection string, without its password.
+func CheckConnection(connectionString string) error {
+	_, err := readConnection(connectionString)
+	return err
+}
+
+func readConnection(connectionString string) (*client.Configuration, error) {
+	config, err := client.ParseConnectionString(kurrent.Replace(connectionString))
+	if err != nil {
+		return nil, withoutSecret(err)
+	}
+	if err := config.Validate(); err != nil {
+		return nil, err
+	}
+	if config.Address == "" && len(config.GossipSeeds) == 0 {
+		return nil, errors.New("it names no host")
+	}
+	return config, nil
+}
+
 // Open makes a Store for an esdb:// or esdb+discover:// connection string. It fails only for a string
 // that can't be read; the server need not be there yet. The string's maxDiscoverAttempts is ignored:
 // the Store itself reconnects for ever.
 func Open(connectionString string, options Options) (*Store, error) {
-	config, err := client.ParseConnectionString(kurrent.Replace(connectionString))
+	config, err := readConnection(connectionString)
 	if err != nil {
-		return nil, fmt.Errorf("read the event store's connection string: %w", withoutSecret(err))
-	}
-	if err := config.Validate(); err != nil {
 		return nil, fmt.Errorf("read the event store's connection string: %w", err)
-	}
-	if config.Address == "" && len(config.GossipSeeds) == 0 {
-		return nil, errors.New("read the event store's connection string: it names no host")
 	}
 	config.MaxDiscoverAttempts = 1
 	if !strings.Contains(strings.ToLower(connectionString), "gossiptimeout=") {

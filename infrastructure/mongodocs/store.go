@@ -112,6 +112,14 @@ func Open(ctx context.Context, uri string, opts Options) (*Store, error) {
 	return s, nil
 }
 
+// CheckURI says what is wrong with a connection string. What takes a name server to find out is left out.
+func CheckURI(uri string) error {
+	if strings.HasPrefix(uri, "mongodb+srv://") {
+		return nil
+	}
+	return options.Client().ApplyURI(uri).Validate()
+}
+
 // greet learns what kind of server there is.
 func (s *Store) greet(ctx context.Context) error {
 	build, err := s.db.RunCommand(ctx, bson.D{{Key: "buildInfo", Value: 1}}).Raw()
