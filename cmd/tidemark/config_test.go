@@ -103,7 +103,7 @@ func TestOtherThanLoopbackNeedsKeys(t *testing.T) {
 		"0.0.0.0:8080": false, ":8080": false, "10.0.0.1:80": false, "[::]:80": false, "example.org:80": false,
 	} {
 		config := Config{HTTPAddr: addr, NodeAddr: "off", Eventstore: "embedded", Documents: "embedded", RateLimit: "100",
-			OrderOpenFor: 1, PrepareWithin: 1, RequestTimeout: 1, LogLevel: "info"}
+			OrderOpenFor: 1, PrepareWithin: 1, RequestTimeout: 1, LogLevel: "info", DocumentsSecondaryReads: "off"}
 		if problems := config.check(); (len(problems) == 0) != ok {
 			t.Errorf("%s: %v", addr, problems)
 		}
