@@ -9,8 +9,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -50,12 +52,12 @@ type problem struct {
 
 // Error implements error: one line for a person.
 func (p *problem) Error() string {
-	text := p.Detail
+	text := strings.TrimSuffix(p.Detail, ".")
 	if text == "" {
 		text = p.Title
 	}
 	for _, f := range p.Findings {
-		text += fmt.Sprintf("; %s: %s", f.Pointer, f.Detail)
+		text += fmt.Sprintf("; %s: %s", f.Pointer, strings.TrimSuffix(f.Detail, "."))
 	}
 	return fmt.Sprintf("%s (%d %s)", text, p.Status, p.Code)
 }
@@ -99,6 +101,20 @@ func (c *apiClient) call(ctx context.Context, method, path string, in, out any, 
 	}
 }
 
+// unreachable says in a person's words why there was no answer at all.
+func (c *apiClient) unreachable(ctx context.Context, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("no service answers at %s; start one with tidemark serve, or name another with --api", c.base)
+	}
+	if request, ok := errors.AsType[*url.Error](err); ok {
+		err = request.Err // the rest repeats the address
+	}
+	return fmt.Errorf("%s can't be reached: %w", c.base, err)
+}
+
 func (c *apiClient) once(ctx context.Context, method, path string, body []byte, headers []string) (answer, error) {
 	request, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
 	if err != nil {
@@ -115,7 +131,7 @@ func (c *apiClient) once(ctx context.Context, method, path string, body []byte, 
 	}
 	response, err := c.http.Do(request)
 	if err != nil {
-		return answer{}, fmt.Errorf("%s can't be reached: %w", c.base, err)
+		return answer{}, c.unreachable(ctx, err)
 	}
 	defer response.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))

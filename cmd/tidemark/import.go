@@ -34,8 +34,9 @@ func importCommand(p *program) *cobra.Command {
 
 Each line's outcome goes to a results file beside it, one JSON object a line, in order. An interrupted
 import is resumed by the same command: finished lines are skipped, and lines whose outcome got lost are
-recognised by the service, because their keys derive from the file's content and the line's number.
-The exit code is 1 if any line was refused.`,
+recognised by the service, because their keys derive from the file's content and the line's number. Empty
+lines are passed over. The exit code is 1 if any line was refused; put such lines, corrected, into a file of
+their own: a changed file is another import.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(command *cobra.Command, args []string) error {
 			client, err := p.runningService()
@@ -60,6 +61,7 @@ type importResult struct {
 	Status  string          `json:"status"`
 	ID      string          `json:"id,omitempty"`
 	Problem json.RawMessage `json:"problem,omitempty"`
+	Import  string          `json:"import,omitempty"` // fingerprint of the file, in a results file
 }
 
 // importSummary counts outcomes.
@@ -67,15 +69,18 @@ type importSummary struct {
 	Created int64  `json:"created"`
 	Refused int64  `json:"refused"`
 	Skipped int64  `json:"alreadyDone"`
+	Before  int64  `json:"refusedBefore"` // of those already done
 	Results string `json:"results"`
 }
+
+func (s importSummary) done() int64 { return s.Skipped + s.Created + s.Refused }
 
 func (p *program) importOrders(ctx context.Context, client *apiClient, path, resultsPath string) error {
 	total, fingerprint, err := surveyImport(path)
 	if err != nil {
 		return err
 	}
-	results, done, err := openResults(resultsPath)
+	results, summary, last, err := openResults(resultsPath, fingerprint)
 	if err != nil {
 		return err
 	}
@@ -88,11 +93,8 @@ func (p *program) importOrders(ctx context.Context, client *apiClient, path, res
 
 	shown := newBars(p.errs)
 	line := shown.add("orders", total)
-	line.increment(done.Created + done.Refused)
-	summary := done
-	summary.Skipped, summary.Created, summary.Refused = done.Created+done.Refused, 0, 0
-	summary.Results = resultsPath
-	run := importRun{client: client, fingerprint: fingerprint, results: results, summary: &summary, bar: line}
+	line.increment(summary.Skipped)
+	run := importRun{client: client, fingerprint: fingerprint, results: results, last: last, summary: &summary, bar: line}
 	err = run.stream(ctx, source)
 	line.finish()
 	shown.wait()
@@ -100,20 +102,20 @@ func (p *program) importOrders(ctx context.Context, client *apiClient, path, res
 		err = syncErr
 	}
 	if err != nil {
-		return fmt.Errorf("stopped after %d lines; the same command goes on from there: %w", summary.Skipped+summary.Created+summary.Refused, err)
+		return fmt.Errorf("stopped after %d lines; the same command goes on from there: %w", summary.done(), err)
 	}
 	if p.json {
 		err = printJSON(p.out, summary)
 	} else {
 		fmt.Fprintf(p.out, "%d created, %d refused, %d already done; outcomes in %s\n", summary.Created, summary.Refused, summary.Skipped, resultsPath)
 	}
-	if err == nil && summary.Refused > 0 {
-		return fmt.Errorf("%d lines were refused", summary.Refused)
+	if refused := summary.Refused + summary.Before; err == nil && refused > 0 {
+		return fmt.Errorf("%d of %d lines were refused; put them, corrected, into a file of their own", refused, summary.done())
 	}
 	return err
 }
 
-// surveyImport counts the lines and takes the fingerprint that makes keys repeatable.
+// surveyImport counts the lines that aren't empty and takes the fingerprint that makes keys repeatable.
 func surveyImport(path string) (lines int64, fingerprint string, err error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -121,12 +123,18 @@ func surveyImport(path string) (lines int64, fingerprint string, err error) {
 	}
 	defer file.Close()
 	hash := sha256.New()
+	number := int64(0)
 	scanner := lineScanner(io.TeeReader(file, hash))
 	for scanner.Scan() {
-		lines++
+		number++
+		if len(bytes.TrimSpace(scanner.Bytes())) > 0 {
+			lines++
+		}
 	}
-	if err := scanner.Err(); err != nil {
-		return 0, "", fmt.Errorf("%s line %d: %w", path, lines+1, err)
+	if err := scanner.Err(); errors.Is(err, bufio.ErrTooLong) {
+		return 0, "", fmt.Errorf("%s line %d is longer than %d bytes; nothing was imported", path, number+1, maxImportLine)
+	} else if err != nil {
+		return 0, "", fmt.Errorf("%s can't be read: %w", path, cause(err))
 	}
 	return lines, hex.EncodeToString(hash.Sum(nil))[:32], nil
 }
@@ -137,45 +145,45 @@ func lineScanner(r io.Reader) *bufio.Scanner {
 	return scanner
 }
 
-// openResults opens the outcomes of earlier runs for appending and counts them. A last line that a
-// crash cut off is removed.
-func openResults(path string) (*os.File, importSummary, error) {
-	var done importSummary
+// openResults opens the outcomes of earlier runs for appending, counts them and gives the last line that
+// has one. An outcome that a crash cut off is removed; outcomes of another content are refused, because
+// their line numbers mean nothing here.
+func openResults(path, fingerprint string) (*os.File, importSummary, int64, error) {
+	summary := importSummary{Results: path}
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, done, err
+		return nil, summary, 0, err
 	}
-	var good int64
+	var good, last int64
 	reader := bufio.NewReader(file)
 	for {
 		text, err := reader.ReadBytes('\n')
-		if err != nil {
-			break
-		}
 		var r importResult
-		if json.Unmarshal(text, &r) != nil || r.Line != done.Created+done.Refused+1 {
+		if err != nil || json.Unmarshal(text, &r) != nil || r.Line <= last {
 			break
 		}
-		good += int64(len(text))
-		if r.Status == "created" {
-			done.Created++
-		} else {
-			done.Refused++
+		if r.Import != "" && r.Import != fingerprint {
+			return nil, summary, 0, errors.Join(file.Close(),
+				fmt.Errorf("%s has the outcomes of other content than the file has now; put corrected lines into a file of their own, or name other --results to import everything", path))
+		}
+		good, last = good+int64(len(text)), r.Line
+		summary.Skipped++
+		if r.Status != "created" {
+			summary.Before++
 		}
 	}
-	if err := file.Truncate(good); err != nil {
-		return nil, done, errors.Join(err, file.Close())
+	_, err = file.Seek(good, io.SeekStart)
+	if err = errors.Join(file.Truncate(good), err); err != nil {
+		return nil, summary, 0, errors.Join(err, file.Close())
 	}
-	if _, err := file.Seek(good, io.SeekStart); err != nil {
-		return nil, done, errors.Join(err, file.Close())
-	}
-	return file, done, nil
+	return file, summary, last, nil
 }
 
 type importRun struct {
 	client      *apiClient
 	fingerprint string
 	results     *os.File
+	last        int64 // line that has an outcome on record, with all before it
 	summary     *importSummary
 	bar         *bar
 }
@@ -196,11 +204,14 @@ func (r *importRun) stream(ctx context.Context, source io.Reader) error {
 		return err
 	}
 	for scanner.Scan() {
-		number++
-		chunk.Write(bytes.TrimRight(scanner.Bytes(), "\r"))
+		text := scanner.Bytes()
+		if number++; number == 1 {
+			text = bytes.TrimPrefix(text, []byte("\ufeff")) // what some editors begin a file with
+		}
+		chunk.Write(bytes.TrimRight(text, "\r"))
 		chunk.WriteByte('\n')
 		if number%importChunk == 0 {
-			if number <= r.summary.Skipped { // the whole chunk is done
+			if number <= r.last { // the whole chunk is done
 				chunk.Reset()
 				first = number + 1
 				continue
@@ -213,7 +224,7 @@ func (r *importRun) stream(ctx context.Context, source io.Reader) error {
 	if err := scanner.Err(); err != nil {
 		return err
 	}
-	if number <= r.summary.Skipped {
+	if number <= r.last {
 		return nil
 	}
 	return flush()
@@ -232,15 +243,20 @@ func (r *importRun) send(ctx context.Context, first int64, body []byte) error {
 	}
 	response, err := r.client.http.Do(request)
 	if err != nil {
-		return err
+		return r.client.unreachable(ctx, err)
 	}
 	defer response.Body.Close()
 	if response.StatusCode >= 400 {
 		text, _ := io.ReadAll(io.LimitReader(response.Body, 64<<10)) // the status says enough if this fails
 		return fmt.Errorf("the service answered %s: %s", response.Status, strings.TrimSpace(string(text)))
 	}
-	lines := int64(bytes.Count(body, []byte{'\n'}))
-	var got int64
+	lines := 0
+	for line := range bytes.Lines(body) {
+		if len(bytes.TrimSpace(line)) > 0 {
+			lines++
+		}
+	}
+	got := 0
 	scanner := lineScanner(response.Body)
 	for scanner.Scan() {
 		var result importResult
@@ -263,9 +279,10 @@ func (r *importRun) send(ctx context.Context, first int64, body []byte) error {
 }
 
 func (r *importRun) record(result importResult) error {
-	if result.Line <= r.summary.Skipped {
+	if result.Line <= r.last {
 		return nil
 	}
+	result.Import = r.fingerprint
 	text, err := json.Marshal(result)
 	if err != nil {
 		return err
