@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -62,6 +63,32 @@ type live struct {
 	control *http.ResponseController
 	watch   Watch
 	begun   bool // something was written
+
+	point string // what the reader may resume from by now
+	over  int    // frames sent that go beyond it
+}
+
+// fromTheState is the point before anything was sent: who resumes there gets the state again.
+const fromTheState = "0"
+
+// resumeAt takes the id of the last frame that a reader got. A frame in the midst of several that
+// changed at once has the point before them and a number, so the reader gets all of them again.
+func (l *live) resumeAt(id string) (resume string) {
+	point, number, _ := strings.Cut(id, ".")
+	l.point = point
+	if n, err := parseInteger(number); err == nil && n >= 0 && n < 1<<30 {
+		l.over = int(n)
+	}
+	if point == fromTheState {
+		return ""
+	}
+	return point
+}
+
+// between is the id of a frame that stands in the midst of several.
+func (l *live) between() string {
+	l.over++
+	return l.point + "." + strconv.Itoa(l.over)
 }
 
 // stream answers with frames for as long as the caller listens.
@@ -81,7 +108,7 @@ func (s *Server) stream(c echo.Context, o operation, r *request, screen readmode
 	ctx, cancel := s.streams.context(c.Request().Context(), r.who.expires)
 	defer cancel()
 	l := &live{server: s, c: c, o: o, screen: screen, ask: q.ask, control: http.NewResponseController(c.Response())}
-	err = l.follow(ctx, c.Request().Header.Get("Last-Event-ID"))
+	err = l.follow(ctx, l.resumeAt(c.Request().Header.Get("Last-Event-ID")))
 	switch {
 	case !l.begun:
 		return err
@@ -130,6 +157,9 @@ func (l *live) mayRead(ctx context.Context) error {
 // state sends what the plain GET would say: an entity, or the rows of the first page.
 func (l *live) state(ctx context.Context, before string) error {
 	at := l.watch.Start()
+	if l.point != fromTheState {
+		l.point, l.over = fromTheState, 0
+	}
 	bounded, cancel := context.WithTimeout(ctx, l.server.options.RequestTimeout+l.ask.Wait)
 	defer cancel()
 	answer, err := l.screen.Answer(bounded, l.server.options.Reader, l.ask)
@@ -187,15 +217,15 @@ func (l *live) items(ctx context.Context, changes []readmodels.Change) ([]any, e
 	return items, nil
 }
 
-// send writes a frame for each item. The last one carries the point to resume from, as only it
+// send writes a frame for each item. Only the last one carries the point to resume from, as only it
 // stands behind all of them; where there is none, the point goes out by itself, which readers take in silence.
 func (l *live) send(before string, items []any, resume string) error {
 	var frames strings.Builder
 	frames.WriteString(before)
 	for i, item := range items {
-		id := ""
-		if i == len(items)-1 {
-			id = resume
+		id := resume
+		if i < len(items)-1 || resume == "" {
+			id = l.between()
 		}
 		frame, err := frameOf(id, item)
 		if err != nil {
@@ -206,6 +236,9 @@ func (l *live) send(before string, items []any, resume string) error {
 	if len(items) == 0 && resume != "" {
 		frames.WriteString("id: " + resume + "\n\n")
 	}
+	if resume != "" {
+		l.point, l.over = resume, 0
+	}
 	return l.write(frames.String())
 }
 
@@ -215,10 +248,7 @@ func frameOf(id string, item any) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if id != "" {
-		id = "id: " + id + "\n"
-	}
-	return "event: change\n" + id + "data: " + strings.TrimSuffix(string(data), "\n") + "\n\n", nil
+	return "event: change\nid: " + id + "\ndata: " + strings.TrimSuffix(string(data), "\n") + "\n\n", nil
 }
 
 // write sends text, at once, within a deadline: a reader that does not take it is cut off.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -159,11 +160,32 @@ func TestAListStreamsItsRowsAndThenChangedOnes(t *testing.T) {
 	}
 	l := w.listen("/v1/orders?status=created")
 	l.next()
-	l.expect("change", "", `"a"`)
+	l.expect("change", "0.1", `"a"`)
 	l.expect("change", "start", `"b"`)
 	feed.batches <- []readmodels.Change{change("x", 4, ""), change("hidden", 1, ""), change("y", 5, "after")}
-	l.expect("change", "", `{"id":"x","revision":4}`)
+	l.expect("change", "start.1", `{"id":"x","revision":4}`)
 	l.expect("change", "after", `{"id":"y","revision":5}`) // only the last stands behind all of them
+}
+
+// A reader that breaks off in the midst of frames that belong together gets all of them again.
+func TestAStreamResumesBeforeFramesThatWereCutShort(t *testing.T) {
+	began, feed := newFeed(), newFeed()
+	w := newWorld(t, func(o *Options) { o.Feed = began })
+	w.shown.answer = func(string, readmodels.Ask) (readmodels.Answer, error) {
+		return readmodels.Answer{List: true, Items: []any{"a", "b"}}, nil
+	}
+	first := w.listen("/v1/orders", "Last-Event-ID", "0.1")
+	first.next()
+	first.expect("change", "0.2", `"a"`)
+	first.expect("change", "start", `"b"`)
+	second := newWorld(t, func(o *Options) { o.Feed = feed }).listen("/v1/orders", "Last-Event-ID", "there.7")
+	second.next()
+	feed.batches <- []readmodels.Change{change("x", 4, ""), change("y", 5, "after")}
+	second.expect("change", "there.8", `{"id":"x","revision":4}`)
+	second.expect("change", "after", `{"id":"y","revision":5}`)
+	if got, want := slices.Concat(began.opened, feed.opened), []string{"customer_orders//", "customer_orders//there"}; !slices.Equal(got, want) {
+		t.Errorf("watched %v, want %v", got, want)
+	}
 }
 
 func TestAResumedStreamBeginsBehindTheLastFrame(t *testing.T) {
