@@ -73,7 +73,7 @@ func fetchAccount(ctx context.Context, r *Reader, ask Ask) (found[account.Accoun
 	id := ask.param("id")
 	f, ok, err := fetch[account.Account](ctx, r, accountStatement, ask, id)
 	if err == nil && !ok {
-		err = domain.NotFound("account", id)
+		err = ask.missing("account", id)
 	}
 	if err == nil {
 		err = ask.owned(f.body.CustomerID, "account", id)

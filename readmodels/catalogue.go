@@ -38,7 +38,7 @@ func answerProduct(ctx context.Context, r *Reader, ask Ask) (Answer, error) {
 	sku := ask.param("sku")
 	f, ok, err := fetch[product.Product](ctx, r, catalogue, ask, sku)
 	if err == nil && !ok {
-		err = domain.NotFound("product", sku)
+		err = ask.missing("product", sku)
 	}
 	if err != nil {
 		return Answer{}, err

@@ -79,7 +79,7 @@ func answerFulfilment(ctx context.Context, r *Reader, ask Ask) (Answer, error) {
 	id := ask.param("orderId")
 	f, ok, err := fetch[monitored](ctx, r, fulfilmentMonitor, ask, id)
 	if err == nil && !ok {
-		err = domain.NotFound("fulfilment", id)
+		err = ask.missing("fulfilment", id)
 	}
 	if err == nil {
 		err = ask.owned(f.body.CustomerID, "fulfilment", id)

@@ -71,7 +71,7 @@ func fetchOrder(ctx context.Context, r *Reader, ask Ask) (found[orderPage], erro
 	id := ask.param("id")
 	f, ok, err := fetch[orderPage](ctx, r, orderDetails, ask, id)
 	if err == nil && !ok {
-		err = domain.NotFound("order", id)
+		err = ask.missing("order", id)
 	}
 	if err == nil {
 		err = ask.owned(f.body.Order.CustomerID, "order", id)

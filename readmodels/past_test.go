@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -67,6 +68,30 @@ func TestRevisionsOfTheirOwn(t *testing.T) {
 	}
 	if _, err := answerOrder(t.Context(), e.Reader(), Ask{Params: map[string]string{"id": orderID(1)}, AsOf: scriptStart}); domain.KindOf(err) != domain.KindNotFound {
 		t.Errorf("before it was: %v", err)
+	}
+}
+
+// What is missing says the same, whether it is unknown, somebody else's or not yet that far: nobody
+// learns from it what others have.
+func TestWhatIsMissingDoesNotTellWhy(t *testing.T) {
+	s := newScript()
+	shop(s)
+	e := s.side(newMemory())
+	deliver(t, e, s.deliveries())
+	beyond := int64(99)
+	for name, ask := range map[string]Ask{"now": {}, "a revision": {Revision: &beyond}, "long ago": {AsOf: scriptStart}} {
+		said := map[string]string{}
+		for _, id := range []string{orderID(1), orderID(99)} {
+			ask.Customer, ask.Params = "somebody-else", map[string]string{"id": id}
+			_, err := answerOrder(t.Context(), e.Reader(), ask)
+			if domain.KindOf(err) != domain.KindNotFound {
+				t.Fatalf("%s: %v", name, err)
+			}
+			said[strings.ReplaceAll(err.Error(), id, "it")] = id
+		}
+		if len(said) != 1 {
+			t.Errorf("%s: %v", name, said)
+		}
 	}
 }
 

@@ -73,7 +73,7 @@ func reflects(sources map[string]int64) Tidemark {
 
 // fetch gives one document: as it was, if the question says so; as it is live, after waiting; or folded
 // from its streams when the read model doesn't have it yet or can't be reached. ok is false when the
-// document's main stream does not exist.
+// document's main stream does not exist, or not up to the revision that was asked for.
 func fetch[D any](ctx context.Context, r *Reader, m *Model, ask Ask, id string) (f found[D], ok bool, err error) {
 	if ask.Revision != nil || !ask.AsOf.IsZero() {
 		return foldFound[D](ctx, r, m, id, until{revision: ask.Revision, at: ask.AsOf})
@@ -113,6 +113,9 @@ func decodeFound[D any](d Document) (found[D], error) {
 
 func foldFound[D any](ctx context.Context, r *Reader, m *Model, id string, bound until) (f found[D], ok bool, err error) {
 	work, err := r.foldDocument(ctx, m, id, bound, nil)
+	if domain.KindOf(err) == domain.KindNotFound { // the stream does not reach the bound; err is not nil then
+		return f, false, nil
+	}
 	if err != nil {
 		return f, false, err
 	}

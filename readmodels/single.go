@@ -2,7 +2,9 @@ package readmodels
 
 import (
 	"context"
+	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/tidemark-dev/tidemark/domain"
 )
@@ -41,7 +43,21 @@ func bodyOf(a Answer, err error) (any, bool, error) {
 // owned refuses what belongs to another customer as if it did not exist.
 func (a Ask) owned(customer, what, id string) error {
 	if a.Customer != "" && customer != a.Customer {
-		return domain.NotFound(what, id)
+		return a.missing(what, id)
 	}
 	return nil
+}
+
+// missing is the refusal for what does not exist, or did not at the time that was asked for. It says the
+// same about an unknown thing and about a revision that the thing does not have, so that nobody learns
+// from it whether something of another customer exists.
+func (a Ask) missing(what, id string) error {
+	refusal := domain.NotFound(what, id)
+	switch {
+	case a.Revision != nil:
+		refusal.Message = fmt.Sprintf("There is no %s %q at revision %d.", what, id, *a.Revision)
+	case !a.AsOf.IsZero():
+		refusal.Message = fmt.Sprintf("There was no %s %q at %s.", what, id, a.AsOf.UTC().Format(time.RFC3339Nano))
+	}
+	return refusal
 }

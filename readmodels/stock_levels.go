@@ -95,7 +95,7 @@ func fetchStock(ctx context.Context, r *Reader, ask Ask) (found[inventory.Stock]
 	sku := ask.param("sku")
 	f, ok, err := fetch[inventory.Stock](ctx, r, stockLevels, ask, sku)
 	if err == nil && !ok {
-		err = domain.NotFound("stock item", sku)
+		err = ask.missing("stock item", sku)
 	}
 	return f, err
 }
