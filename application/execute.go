@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -245,10 +246,7 @@ func (x *execution[S]) consider(ctx context.Context, current Loaded[S]) (verdict
 		return v, err
 	}
 	if want := x.command.IfRevision; want != nil && *want != current.Revision {
-		return v, &domain.Error{
-			Kind: domain.KindMismatch, Code: "revision_mismatch", Revision: &current.Revision,
-			Message: fmt.Sprintf("The %s is at revision %d, not at %d.", aggregate.Noun, current.Revision, *want),
-		}
+		return v, mismatch(aggregate.Noun, current.Revision, *want)
 	}
 	if v.events, err = x.task.Decide(ctx, current); err != nil {
 		return v, err
@@ -257,6 +255,19 @@ func (x *execution[S]) consider(ctx context.Context, current Loaded[S]) (verdict
 		return v, defect("A command made nothing out of nothing.")
 	}
 	return v, nil
+}
+
+// mismatch refuses a command that demands another revision than the current one; a negative one is
+// none that there can be.
+func mismatch(noun string, current, want int64) error {
+	wanted := strconv.FormatInt(want, 10)
+	if want < 0 {
+		wanted = "what was demanded"
+	}
+	return &domain.Error{
+		Kind: domain.KindMismatch, Code: "revision_mismatch", Revision: &current,
+		Message: fmt.Sprintf("The %s is at revision %d, not at %s.", noun, current, wanted),
+	}
 }
 
 // answeredAt finds the revision that an earlier run of this command answered with.

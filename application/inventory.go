@@ -9,7 +9,7 @@ import (
 
 // Stocks says how the stock of a SKU is folded; the id is the SKU.
 var Stocks = &Aggregate[inventory.Stock]{
-	Category: "inventory", Noun: "stock of SKU", Fold: inventory.FoldVersion,
+	Category: "inventory", Noun: "stock item", Fold: inventory.FoldVersion,
 	Apply: inventory.Stock.Apply,
 	Weigh: func(s inventory.Stock) int { return 100 * len(s.Reservations) },
 	Long:  true,

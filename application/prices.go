@@ -81,7 +81,7 @@ func (s *Service) priced(ctx context.Context, mayPrice bool, currency string, it
 }
 
 func priceChanged(item NewLine, p product.Product) error {
-	refusal := domain.Refuse("price_changed", "%s costs %d %s now, not %d.", item.SKU, p.UnitPrice, p.Currency, *item.UnitPrice)
+	refusal := domain.Refuse("price_changed", "The catalogue's price of %s is %d now, in minor units of %s, not %d.", item.SKU, p.UnitPrice, p.Currency, *item.UnitPrice)
 	refusal.Attrs = map[string]string{"sku": item.SKU, "unitPrice": strconv.FormatInt(p.UnitPrice, 10)}
 	return refusal
 }

@@ -78,7 +78,7 @@ func (s *Server) viewStock(id string, revision int64, stock inventory.Stock) any
 }
 
 func (l lineBody) line() application.NewLine {
-	return application.NewLine{SKU: l.SKU, Name: l.Name, Quantity: l.Quantity, UnitPrice: &l.UnitPrice}
+	return application.NewLine{SKU: l.SKU, Name: l.Name, Quantity: l.Quantity, UnitPrice: l.UnitPrice}
 }
 
 func (b createOrderBody) order() application.CreateOrder {

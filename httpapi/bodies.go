@@ -10,7 +10,7 @@ type (
 		SKU       string `json:"sku"`
 		Name      string `json:"name"`
 		Quantity  int64  `json:"quantity"`
-		UnitPrice int64  `json:"unitPrice"`
+		UnitPrice *int64 `json:"unitPrice"`
 	}
 	createOrderBody struct {
 		CustomerID string     `json:"customerId"`

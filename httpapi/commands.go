@@ -227,9 +227,11 @@ func (s *Server) answerCommand(c echo.Context, o operation, in input, done outco
 	h := c.Response().Header()
 	h.Set("ETag", revisionTag(done.revision))
 	h.Set("Cache-Control", "no-store")
+	var risen readmodels.Tidemark // by a dry run nothing does
 	if !in.dryRun {
-		h.Set("Tidemark", readmodels.Tidemark{{Stream: done.stream, Revision: done.revision}}.String())
+		risen = readmodels.Tidemark{{Stream: done.stream, Revision: done.revision}}
 	}
+	h.Set("Tidemark", risen.Token())
 	if done.replayed {
 		h.Set("Idempotent-Replayed", "true")
 	}

@@ -102,13 +102,30 @@ func TestTheFingerprintKnowsARequestHoweverItIsWritten(t *testing.T) {
 func TestDryRunsAndReplaysAreSaidInTheAnswer(t *testing.T) {
 	w := newWorld(t)
 	got := w.send("POST", "/v1/orders?dryRun=true", orderBody).expect(http.StatusOK, "")
-	if !w.commands.took()[0].command.DryRun || got.Header().Get("Location") != "" || got.Header().Get("Tidemark") != "" {
+	if !w.commands.took()[0].command.DryRun || got.Header().Get("Location") != "" || got.Header().Get("Tidemark") != (readmodels.Tidemark{}).Token() {
 		t.Errorf("a dry run: %v", got.Header())
 	}
 	w.commands.replayed = true
 	got = w.send("POST", "/v1/orders", orderBody, "Idempotency-Key", "k").expect(http.StatusCreated, "")
 	if got.Header().Get("Idempotent-Replayed") != "true" || got.Header().Get("Location") == "" {
 		t.Errorf("a replay: %v", got.Header())
+	}
+}
+
+func TestALineMayLeaveItsPriceToTheCatalogue(t *testing.T) {
+	w := newWorld(t)
+	w.send("POST", "/v1/orders", strings.Replace(orderBody, `,"unitPrice":450`, "", 1)).expect(http.StatusCreated, "")
+	w.send("POST", "/v1/orders/"+someOrder+"/items", `{"sku":"TEA","quantity":1}`).expect(http.StatusOK, "")
+	w.send("POST", "/v1/orders/"+someOrder+"/items", `{"sku":"TEA","quantity":1,"unitPrice":0}`).expect(http.StatusOK, "")
+	took := w.commands.took()
+	if in := took[0].args[1].(application.CreateOrder); in.Items[0].UnitPrice != nil {
+		t.Errorf("the order's line came with a price of %d", *in.Items[0].UnitPrice)
+	}
+	if in := took[1].args[1].(application.NewLine); in.UnitPrice != nil {
+		t.Errorf("the line came with a price of %d", *in.UnitPrice)
+	}
+	if in := took[2].args[1].(application.NewLine); in.UnitPrice == nil || *in.UnitPrice != 0 {
+		t.Errorf("a price of 0 came as %v", in.UnitPrice)
 	}
 }
 

@@ -71,7 +71,7 @@ func FuzzCreateOrder(f *testing.F) {
 			t.Fatalf("%q passed, but: %v", text, err)
 		}
 		for _, item := range body.Items {
-			if item.Quantity < 1 || item.Quantity > domain.MaxQuantity || item.UnitPrice < 0 || item.UnitPrice > domain.MaxAmount || !domain.ValidSKU(item.SKU) {
+			if item.Quantity < 1 || item.Quantity > domain.MaxQuantity || item.UnitPrice != nil && (*item.UnitPrice < 0 || *item.UnitPrice > domain.MaxAmount) || !domain.ValidSKU(item.SKU) {
 				t.Fatalf("%q passed with %+v", text, item)
 			}
 		}

@@ -35,6 +35,12 @@ func readQuery(o operation, r *http.Request) (map[string]string, []domain.Field,
 	if err != nil {
 		return nil, nil, fail("malformed_request", "The query string is not well-formed.")
 	}
+	if values.Has("after") && values.Get("after") == "" {
+		return nil, nil, fail("invalid_tidemark", "The tidemark in after is empty.")
+	}
+	if values.Has("cursor") && values.Get("cursor") == "" {
+		return nil, nil, fail("invalid_cursor", "The cursor is empty; leave it out for the first page.")
+	}
 	params := make(map[string]string, len(values))
 	var found []domain.Field
 	for name, all := range values {

@@ -6,7 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/labstack/echo/v4"
 
@@ -71,20 +75,44 @@ func problemOfRefusal(e *domain.Error) Problem {
 		return problem("internal", "")
 	}
 	p := problem(code, e.Message)
-	p.Errors, p.CurrentRevision = e.Fields, e.Revision
+	p.CurrentRevision = e.Revision
 	if code == "stale_read_model" {
 		p.State = orDefault(e.Attrs["state"], "lagging")
 	}
 	if seconds, err := strconv.Atoi(e.Attrs["retryAfter"]); err == nil && p.retryAfter > 0 {
 		p.retryAfter = max(1, seconds)
 	}
-	if n := len(e.Fields); n > 0 && code == "invalid_request" {
-		p.Detail = fmt.Sprintf("%d things are wrong with the request.", n)
-		if n == 1 {
-			p.Detail = "1 thing is wrong with the request."
+	p.Errors = sentences(e.Fields)
+	if n := len(p.Errors); n > 0 && code == "invalid_request" {
+		p.Detail = "The request is invalid: " + findingText(p.Errors[0])
+		if n > 1 {
+			p.Detail = fmt.Sprintf("The request is invalid in %d places, the first: %s", n, findingText(p.Errors[0]))
 		}
 	}
 	return p
+}
+
+// sentences are findings with details that are whole sentences; those of the domain are not.
+func sentences(found []domain.Field) []domain.Field {
+	whole := slices.Clone(found)
+	for i, f := range whole {
+		first, size := utf8.DecodeRuneInString(f.Detail)
+		whole[i].Detail = string(unicode.ToUpper(first)) + f.Detail[size:]
+		if !strings.HasSuffix(f.Detail, ".") {
+			whole[i].Detail += "."
+		}
+	}
+	return whole
+}
+
+// findingText names the place of a finding and what is wrong there.
+func findingText(f domain.Field) string {
+	place := f.Pointer
+	if place == "" {
+		place = "the body"
+	}
+	first, size := utf8.DecodeRuneInString(f.Detail)
+	return place + ": " + string(unicode.ToLower(first)) + f.Detail[size:]
 }
 
 // problem is the catalogue's entry for code; one that it lacks is a defect.
@@ -155,6 +183,7 @@ func (s *Server) write(c echo.Context, p Problem) {
 	case http.StatusMethodNotAllowed:
 		if allow, ok := c.Get(echo.ContextKeyHeaderAllow).(string); ok {
 			h.Set("Allow", allow)
+			p.Detail = c.Request().Method + " is not possible at this path; it takes " + allow + "."
 		}
 	}
 	h.Set("Cache-Control", "no-store")

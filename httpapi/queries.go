@@ -61,9 +61,7 @@ func (s *Server) answerQuery(c echo.Context, q question, a readmodels.Answer) er
 	h.Set("Cache-Control", "private, no-cache")
 	h.Add("Vary", "Accept, Authorization")
 	h.Set("Tidemark-Lag", strconv.FormatFloat(max(0, a.Lag.Seconds()), 'f', -1, 64))
-	if token := reflected(q, a); token != "" {
-		h.Set("Tidemark", token)
-	}
+	h.Set("Tidemark", reflected(q, a))
 	if q.applied != "" {
 		h.Set("Preference-Applied", q.applied)
 	}
@@ -93,7 +91,7 @@ func (s *Server) answerQuery(c echo.Context, q question, a readmodels.Answer) er
 
 // reflected is the token of what an answer includes: its own marks and those it was asked to include.
 func reflected(q question, a readmodels.Answer) string {
-	return append(append(readmodels.Tidemark{}, a.Reflects...), q.ask.After...).String()
+	return append(append(readmodels.Tidemark{}, a.Reflects...), q.ask.After...).Token()
 }
 
 // validators gives the ETag of an answer and what If-None-Match is compared with. An entity's ETag is

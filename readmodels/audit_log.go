@@ -42,9 +42,13 @@ var auditList = listing{
 	operation: "listAudit",
 	model:     func() *Model { return auditLog },
 	rows:      true,
+	kept:      true,
 	sort:      []Sort{{Path: "at", Desc: true}},
 	where: func(ask Ask, _ *Reader) ([]Condition, error) {
 		period, err := ask.period("at")
+		if !ask.AsOf.IsZero() {
+			period = append(period, Condition{Path: "at", Op: LessOrEqual, Value: Stamp(ask.AsOf)})
+		}
 		return append(ask.equals(map[string]string{"stream": "stream", "actor": "actor", "correlationId": "correlationId", "type": "type"}), period...), err
 	},
 	item: func(d Document, _ *Reader) (any, error) { return json.RawMessage(d.Body), nil },

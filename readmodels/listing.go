@@ -12,6 +12,7 @@ type listing struct {
 	operation string
 	model     func() *Model // a function, as models name their screens
 	rows      bool
+	kept      bool // what it lists is never changed: the past is what there was by then, and nothing is folded
 	sort      []Sort
 	where     func(ask Ask, r *Reader) ([]Condition, error)
 	item      func(d Document, r *Reader) (any, error)
@@ -30,9 +31,11 @@ const (
 
 func (l listing) answer(ctx context.Context, r *Reader, ask Ask) (Answer, error) {
 	m := l.model()
-	r, err := r.at(ctx, m, ask)
-	if err != nil {
-		return Answer{}, err
+	if !l.kept {
+		var err error
+		if r, err = r.at(ctx, m, ask); err != nil {
+			return Answer{}, err
+		}
 	}
 	filter := filterHash(l.operation, ask.Params, ask.Customer, Stamp(ask.AsOf))
 	after, err := decodeCursor(ask.Cursor, filter, len(l.sort)+1)

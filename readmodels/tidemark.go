@@ -61,10 +61,15 @@ func (t Tidemark) Merged() Tidemark {
 // String is the token; empty for an empty set. Of more than MaxMarks streams it names the first
 // MaxMarks, which a reader may do: a state that includes all of them includes these.
 func (t Tidemark) String() string {
-	marks := t.Merged()
-	if len(marks) == 0 {
+	if len(t.Merged()) == 0 {
 		return ""
 	}
+	return t.Token()
+}
+
+// Token is String but for a set of no marks, which has a token too: it is included in every state.
+func (t Tidemark) Token() string {
+	marks := t.Merged()
 	if len(marks) > MaxMarks {
 		marks = marks[:MaxMarks]
 	}

@@ -44,6 +44,15 @@ func TestTokenSaysWhatWentIn(t *testing.T) {
 	})
 }
 
+func TestNothingHasATokenToo(t *testing.T) {
+	for _, nothing := range []Tidemark{nil, {}, {{Stream: "order-1", Revision: domain.NoStream}}} {
+		marks, err := ParseTidemark(nothing.Token())
+		if nothing.Token() == "" || err != nil || len(marks) != 0 {
+			t.Errorf("%v: token %q, read as %v, %v", nothing, nothing.Token(), marks, err)
+		}
+	}
+}
+
 func TestDamagedTokensAreRefused(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		token := Tidemark{{Stream: "order-" + orderID(1), Revision: 3}, {Stream: "inventory-A", Revision: 7}}.String()

@@ -44,7 +44,7 @@ func (a Account) Withdraw(w Withdrawn) ([]domain.Event, error) {
 		return nil, domain.Refuse("already_paid", "Order %q was already paid from this account.", w.OrderID)
 	}
 	if w.Amount > a.Available {
-		return nil, domain.Refuse("insufficient_funds", "%d are available, less than %d.", a.Available, w.Amount)
+		return nil, domain.Refuse("insufficient_funds", "The account has %d %s available, in minor units, less than the %d asked for.", a.Available, a.Currency, w.Amount)
 	}
 	if err := a.fits(-w.Amount); err != nil {
 		return nil, err
@@ -79,7 +79,7 @@ func (a Account) Close() ([]domain.Event, error) {
 		return nil, err
 	}
 	if a.Balance != 0 {
-		return nil, domain.Refuse("balance_not_zero", "The balance is %d; an account closes at 0 only.", a.Balance)
+		return nil, domain.Refuse("balance_not_zero", "The balance is %d; an account can only be closed at 0.", a.Balance)
 	}
 	return []domain.Event{Closed{}}, nil
 }

@@ -88,7 +88,10 @@ func (s Stock) Ship(orderID string) ([]domain.Event, error) {
 }
 
 func insufficient(available, wanted int64) error {
-	return domain.Refuse("insufficient_stock", "%d pieces are available, fewer than %d.", available, wanted)
+	if available == 1 {
+		return domain.Refuse("insufficient_stock", "1 piece is available, fewer than the %d asked for.", wanted)
+	}
+	return domain.Refuse("insufficient_stock", "%d pieces are available, fewer than the %d asked for.", available, wanted)
 }
 
 func notReserved(orderID string) error {

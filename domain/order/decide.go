@@ -223,5 +223,8 @@ func (o Order) transition(to string, from ...Status) error {
 			return nil
 		}
 	}
+	if string(o.Status) == to {
+		return domain.Refuse("invalid_transition", "The order is %s already.", to)
+	}
 	return domain.Refuse("invalid_transition", "An order that is %s can't be %s.", o.Status, to)
 }
