@@ -45,19 +45,26 @@ func again(err error) error {
 	return errAgain{revision: conflict.Revision}
 }
 
-// append is one append that the store must answer within StoreWait.
+// append is one append. It leaves a part of what is borne of the store's silence for finding out what
+// became of it.
 func (e *Executor) append(ctx context.Context, stream string, tip domain.Tip, events []domain.Proposed) (domain.Appended, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, e.options.StoreWait, errSilent)
+	patience, began := e.patienceOf(ctx), time.Now()
+	ctx, cancel := context.WithTimeoutCause(ctx, patience.bears()*3/4, errSilent)
 	defer cancel()
-	return e.store.Append(ctx, stream, tip, events)
+	appended, err := e.store.Append(ctx, stream, tip, events)
+	if kind := domain.KindOf(err); kind == domain.KindUnavailable || kind == domain.KindUnknown {
+		patience.spend(time.Since(began))
+	}
+	return appended, err
 }
 
-// findOut settles an append that had no answer, for as long as StoreWait. The stream tells: if the event
+// findOut settles an append that had no answer, for as long as its silence is borne. The stream tells: if the event
 // behind tip is the command's, it was done; if it is another's, it was not and can't be any more, for
 // its expectation can't hold again. If there is none yet, the very same append is sent once more: the
 // store takes events of the same ids at the same place only once.
 func (x *execution[S]) findOut(ctx context.Context, tip domain.Tip, proposed []domain.Proposed) (domain.Appended, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, x.e.options.StoreWait, errSilent)
+	patience := x.e.patienceOf(ctx)
+	ctx, cancel := context.WithTimeoutCause(ctx, patience.bears(), errSilent)
 	defer cancel()
 	for attempt := 1; ; attempt++ {
 		next, err := x.e.eventAt(ctx, x.stream, tip.Revision+1)
@@ -73,7 +80,7 @@ func (x *execution[S]) findOut(ctx context.Context, tip domain.Tip, proposed []d
 		case err == nil:
 			return domain.Appended{}, errAgain{revision: &next.Revision}
 		}
-		if pause(ctx, min(time.Duration(attempt)*5*time.Millisecond, 50*time.Millisecond)) != nil {
+		if patience.bears() == 0 || pause(ctx, min(time.Duration(attempt)*5*time.Millisecond, 50*time.Millisecond)) != nil {
 			return domain.Appended{}, &domain.Error{
 				Kind: domain.KindUnknown, Code: "outcome_unknown", Err: err,
 				Message: "The event store did not say whether the command was carried out. Send it again with the same Idempotency-Key.",

@@ -24,13 +24,14 @@ import (
 //   - KindUnknown outcome_unknown: the store didn't say whether the append was done.
 //
 // After KindUnknown, and after a crash, the same command may be sent again if its id derives from a key:
-// it is applied once. ctx bounds everything; besides, the store may not stay silent for Options.StoreWait.
+// it is applied once. ctx bounds everything; besides, the store may not stay silent for Options.StoreWait,
+// all calls of the command together.
 func Execute[S any](ctx context.Context, e *Executor, command Command, task Task[S]) (Result[S], error) {
 	x, err := newExecution(e, command, task)
 	if err != nil {
 		return Result[S]{}, err
 	}
-	result, err := x.run(ctx)
+	result, err := x.run(e.patient(ctx))
 	if err != nil {
 		return Result[S]{}, err
 	}

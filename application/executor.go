@@ -20,7 +20,7 @@ type Options struct {
 	Attempts  int           // how often a command starts over before revision_conflict; 64
 	Backoff   time.Duration // longest pause before a command on a stream that other processes write, too; 2 ms
 	Waiting   int           // how many commands may wait for the same stream; 1024
-	StoreWait time.Duration // how long the store may stay silent before it counts as unreachable; 1500 ms
+	StoreWait time.Duration // how long the store may leave a command without answers, in sum, before it counts as unreachable; 1500 ms
 
 	Hooks Hooks
 }

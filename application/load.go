@@ -200,34 +200,39 @@ func stateAt[S any](ctx context.Context, e *Executor, aggregate *Aggregate[S], i
 	return loaded, nil
 }
 
-// errSilent is the cause where the store stayed silent for too long.
-var errSilent = errors.New("the event store stayed silent for too long")
+// errSilent is the cause where the store stayed silent for too long. To adapters it is a deadline like any
+// other: a connection on which it passes is worth a second look.
+var errSilent = fmt.Errorf("the event store stayed silent for too long: %w", context.DeadlineExceeded)
 
 // read calls take for each event of stream from a revision on, in order, and makes sure that none is
-// missing. It gives up once the store has been silent for StoreWait; a long stream may take longer
-// than that. Errors of take are returned as they are.
+// missing. It gives up once the store has been silent for as long as the caller bears, StoreWait at most;
+// a long stream may take longer than that. Errors of take are returned as they are.
 func (e *Executor) read(ctx context.Context, stream string, from int64, take func(domain.Recorded) error) error {
 	bounded, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	silence := time.AfterFunc(e.options.StoreWait, func() { cancel(errSilent) })
+	patience := e.patienceOf(ctx)
+	bears, heard := patience.bears(), time.Now()
+	silence := time.AfterFunc(bears, func() { cancel(errSilent) })
 	defer silence.Stop()
 
 	next := max(from, 0)
 	for r, err := range e.store.ReadStream(bounded, stream, next) {
 		if err != nil {
+			patience.spend(time.Since(heard))
 			return e.readFailed(bounded, stream, err)
 		}
 		if r.Revision != next && from >= 0 {
 			return defect(fmt.Sprintf("Stream %q goes on at revision %d instead of %d.", stream, r.Revision, next))
 		}
-		silence.Reset(e.options.StoreWait)
+		silence.Reset(bears)
 		if err := take(r); err != nil {
 			return err
 		}
-		next++
+		next, heard = next+1, time.Now()
 	}
 	// An adapter that merely stopped must not make a part of the stream look like all of it.
 	if bounded.Err() != nil {
+		patience.spend(time.Since(heard))
 		return storeSilent(context.Cause(bounded))
 	}
 	return nil

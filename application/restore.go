@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/tidemark-dev/tidemark/domain"
 )
@@ -37,8 +38,13 @@ func readSnapshot[S any](ctx context.Context, e *Executor, aggregate *Aggregate[
 
 // snapshotsOf reads the snapshots of a stream, oldest first, or only the last.
 func (e *Executor) snapshotsOf(ctx context.Context, of string, onlyLast bool) ([]domain.Recorded, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, e.options.StoreWait, errSilent)
+	patience, began := e.patienceOf(ctx), time.Now()
+	ctx, cancel := context.WithTimeoutCause(ctx, patience.bears(), errSilent)
 	defer cancel()
+	failed := func(err error) error {
+		patience.spend(time.Since(began))
+		return e.readFailed(ctx, snapshotPrefix+of, err)
+	}
 	if onlyLast {
 		last, ok, err := e.store.ReadLast(ctx, snapshotPrefix+of)
 		switch {
@@ -46,7 +52,7 @@ func (e *Executor) snapshotsOf(ctx context.Context, of string, onlyLast bool) ([
 			e.hooks.SnapshotIgnored(of, "it can't be decoded")
 			return nil, nil
 		case err != nil:
-			return nil, e.readFailed(ctx, snapshotPrefix+of, err)
+			return nil, failed(err)
 		case !ok:
 			return nil, nil
 		}
@@ -59,7 +65,7 @@ func (e *Executor) snapshotsOf(ctx context.Context, of string, onlyLast bool) ([
 				e.hooks.SnapshotIgnored(of, "it can't be decoded")
 				continue
 			}
-			return nil, e.readFailed(ctx, snapshotPrefix+of, err)
+			return nil, failed(err)
 		}
 		all = append(all[max(0, len(all)-snapshotsKept):], r) // an unbounded stream must not fill the memory
 	}

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -11,19 +12,20 @@ import (
 
 // When commands are refused without asking the event store, and when it is asked again.
 const (
-	tripAfter = 5           // commands in a row that did not reach it
+	tripAfter = 5           // commands in a row that it left without an answer
 	openFor   = time.Second // then one command tries
 )
 
 // newBreaker guards the event store from callers, and callers from waiting for it, while it can't be
-// reached. Only that opens it: refusals are answers.
+// reached or stays silent. Only that opens it: refusals are answers.
 func newBreaker(o Options) *gobreaker.CircuitBreaker[any] {
 	return gobreaker.NewCircuitBreaker[any](gobreaker.Settings{
 		Name: "event store", MaxRequests: 1, Timeout: openFor,
 		ReadyToTrip:  func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= tripAfter },
-		IsSuccessful: func(err error) bool { return !unreachable(err) },
+		IsSuccessful: func(err error) bool { return !unanswered(err) },
 		IsExcluded: func(err error) bool { // says nothing about the store
-			return err != nil && domain.CodeOf(err) == "overloaded"
+			_, gone := errors.AsType[leftError](err)
+			return gone || err != nil && domain.CodeOf(err) == "overloaded"
 		},
 		OnStateChange: func(_ string, from, to gobreaker.State) {
 			o.Hooks.Breaker(to.String())
@@ -32,13 +34,25 @@ func newBreaker(o Options) *gobreaker.CircuitBreaker[any] {
 	})
 }
 
-func unreachable(err error) bool {
-	return err != nil && domain.CodeOf(err) == "event_store_unavailable"
+// unanswered says that the store could not be reached, or took a change and said nothing.
+func unanswered(err error) bool {
+	return err != nil && (domain.CodeOf(err) == "event_store_unavailable" || domain.KindOf(err) == domain.KindUnknown)
 }
 
-// guard runs work unless the breaker is open.
-func guard[T any](s *Server, work func() (T, error)) (T, error) {
-	done, err := s.breaker.Execute(func() (any, error) { return work() })
+// leftError is the failure of a command whose caller did not wait for its end.
+type leftError struct{ error }
+
+func (e leftError) Unwrap() error { return e.error }
+
+// guard runs work under the request's ctx unless the breaker is open.
+func guard[T any](ctx context.Context, s *Server, work func() (T, error)) (T, error) {
+	done, err := s.breaker.Execute(func() (any, error) {
+		result, err := work()
+		if err != nil && errors.Is(ctx.Err(), context.Canceled) {
+			err = leftError{err}
+		}
+		return result, err
+	})
 	if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
 		var none T
 		s.options.Hooks.Shed(classCommand, "breaker")

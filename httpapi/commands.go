@@ -185,7 +185,7 @@ func (s *Server) carryOut(do func(ctx context.Context, command application.Comma
 			return err
 		}
 		defer leave()
-		done, err := guard(s, func() (outcome, error) { return s.attempt(ctx, s.command(o, r, in), in, do) })
+		done, err := guard(ctx, s, func() (outcome, error) { return s.attempt(ctx, s.command(o, r, in), in, do) })
 		if err != nil {
 			return commandFailure(err)
 		}

@@ -219,7 +219,7 @@ func (run *importRun) line(ctx context.Context, number int64, text []byte) (stri
 	}
 	bounded, cancel := context.WithTimeout(ctx, s.options.RequestTimeout)
 	defer cancel()
-	result, err := guard(s, func() (orderOf, error) { return s.options.Commands.CreateOrder(bounded, command, body.order()) })
+	result, err := guard(bounded, s, func() (orderOf, error) { return s.options.Commands.CreateOrder(bounded, command, body.order()) })
 	if err != nil {
 		return "", commandFailure(err)
 	}

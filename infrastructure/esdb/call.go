@@ -61,7 +61,7 @@ func tryCall[T any](ctx context.Context, s *Store, operation string, work func(c
 	if errors.Is(err, errAbandoned) {
 		s.hooks.abandoned(operation)
 	}
-	s.sessions.report(used, err)
+	s.sessions.report(inner, used, err)
 	s.sessions.release(used)
 	return value, err
 }

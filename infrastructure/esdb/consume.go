@@ -92,7 +92,7 @@ func (c *consumer) subscribe(ctx context.Context, confirmed func()) error {
 			client.SubscribeToPersistentSubscriptionOptions{BufferSize: uint32(2 * c.batching.Size)})
 	})
 	if err != nil {
-		s.sessions.report(used, err)
+		s.sessions.report(inner, used, err)
 		return err
 	}
 	defer func() { _ = subscription.Close() }()
@@ -113,12 +113,12 @@ func (c *consumer) subscribe(ctx context.Context, confirmed func()) error {
 			batch := c.gather(inner, first, arrivals)
 			// A panic in the client's Send is as fatal to the subscription as an error of it.
 			if err := recovered(func() error { return c.work(inner, subscription, batch) }); err != nil {
-				s.sessions.report(used, err)
+				s.sessions.report(inner, used, err)
 				return err
 			}
 		case err := <-broken: // what has arrived but is unanswered comes again
 			if grpcCode(err) != codes.Canceled { // canceled is the server's way to say that the group changed
-				s.sessions.report(used, err)
+				s.sessions.report(inner, used, err)
 			}
 			return err
 		case <-inner.Done():

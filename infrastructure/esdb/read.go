@@ -201,12 +201,12 @@ func (s *Store) streamed(ctx context.Context, at cursor, count uint64, yield fun
 					return errStopped
 				}
 			}
-			s.sessions.report(used, err)
+			s.sessions.report(inner, used, err)
 			return err
 		case <-inner.Done():
 			err := fmt.Errorf("%w: %w", errAbandoned, context.Cause(inner))
 			s.hooks.abandoned(at.operation)
-			s.sessions.report(used, err)
+			s.sessions.report(inner, used, err)
 			return err
 		}
 	}

@@ -60,6 +60,7 @@ type sessions struct {
 	cause   error         // why there is none
 	closed  bool
 	wake    chan struct{} // tells run that current is gone
+	dials   chan struct{} // one for each attempt to connect that is under way
 }
 
 var (
@@ -72,7 +73,7 @@ var (
 func newSessions(config client.Configuration, store *Store) *sessions {
 	return &sessions{
 		store: store, config: config, log: store.log, patience: store.options.Patience,
-		changed: make(chan struct{}), wake: make(chan struct{}, 1), down: time.Now(), cause: errConnecting,
+		changed: make(chan struct{}), wake: make(chan struct{}, 1), dials: make(chan struct{}, dialsAtOnce), down: time.Now(), cause: errConnecting,
 	}
 }
 
@@ -123,8 +124,8 @@ func (s *sessions) change(used *session, change func()) {
 	}
 }
 
-// report judges a session by the error that a call on it ended with.
-func (s *sessions) report(used *session, err error) {
+// report judges a session by the error that a call on it ended with; ctx was the call's.
+func (s *sessions) report(ctx context.Context, used *session, err error) {
 	if err == nil {
 		return
 	}
@@ -136,8 +137,8 @@ func (s *sessions) report(used *session, err error) {
 	default:
 		if _, panicked := errors.AsType[*panicError](err); panicked {
 			s.retire(used, err)
-		} else if errors.Is(err, errAbandoned) && errors.Is(err, context.DeadlineExceeded) {
-			s.suspect(used)
+		} else if errors.Is(err, errAbandoned) && errors.Is(err, context.DeadlineExceeded) || errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+			s.suspect(used) // whichever way the call took notice of its end
 		}
 	}
 }
@@ -208,7 +209,8 @@ func (s *sessions) announce() {
 
 // suspect checks a session on which a call ran out of time: a connection whose other end vanished
 // swallows calls until the keep-alive notices, some 20 seconds later. A slow server fails the check
-// too, so at first only new calls go elsewhere; if it stays silent, subscriptions are pushed out too.
+// too, so at first only new calls go elsewhere. If it stays silent, and for longer than a connection made
+// meanwhile took to answer, subscriptions are pushed out too.
 func (s *sessions) suspect(used *session) {
 	s.mu.Lock()
 	if used.retired || used.suspected || s.closed {
@@ -226,9 +228,15 @@ func (s *sessions) suspect(used *session) {
 			return
 		}
 		s.retire(used, err)
-		if s.probe(used, 5*time.Second) != nil {
-			s.change(used, func() { used.condemned = true })
+		for range 5 {
+			if s.probe(used, time.Second) == nil {
+				return
+			}
+			if s.connected() {
+				break
+			}
 		}
+		s.change(used, func() { used.condemned = true })
 	})
 }
 
@@ -246,6 +254,7 @@ func (s *sessions) run(ctx context.Context) {
 	pause := backoff{shortest: 20 * time.Millisecond, longest: s.store.options.Backoff}
 	for {
 		if s.connected() {
+			pause.reset()
 			select {
 			case <-ctx.Done():
 				return
@@ -258,7 +267,6 @@ func (s *sessions) run(ctx context.Context) {
 			return
 		}
 		if err == nil {
-			pause.reset()
 			continue
 		}
 		s.mu.Lock()
@@ -277,22 +285,35 @@ func (s *sessions) connected() bool {
 	return s.current != nil
 }
 
-// dial makes a client, lets it connect and publishes it. Whoever connects too late, or not, is closed
-// by the goroutine that it was in; a client's first call always ends, by the client's own timeouts.
+// dialWait is how long one attempt to connect goes before another one sets out beside it. A connection
+// that was made while the wire was dead may stay so when new ones work again.
+const dialWait = time.Second
+
+// dialsAtOnce bounds the attempts under way. Each ends by the client's own timeouts.
+const dialsAtOnce = 8
+
+// dial makes a client, lets it connect and publishes it, now or, if it takes longer than dialWait, later.
+// Who does not connect, or when another one has, is closed by the goroutine that it was in.
 func (s *sessions) dial(ctx context.Context) error {
+	select {
+	case s.dials <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	fresh := &session{closed: make(chan struct{})}
 	config := s.config
 	config.Logger = s.listen(fresh)
 	made, err := client.NewClient(&config)
 	if err != nil {
+		<-s.dials
 		return err
 	}
 	fresh.client = made
-	candidates := max(1, len(config.GossipSeeds))
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(2*candidates*config.GossipTimeout)*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, dialWait)
 	defer cancel()
 	published := false
 	_, err = detach(ctx, s.store, func() {
+		<-s.dials
 		if !published {
 			closeClient(made)
 		}

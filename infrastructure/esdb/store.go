@@ -43,7 +43,7 @@ type Options struct {
 	Calls    int           // calls at once, abandoned ones included; 0 means 256
 	Patience time.Duration // how long calls wait for a lost connection before they fail at once; 0 means 1 s
 	Page     int           // events asked for in one read; 0 means 1000
-	Backoff  time.Duration // longest pause between attempts to reconnect or resubscribe; 0 means 2 s
+	Backoff  time.Duration // longest pause between attempts to reconnect or resubscribe; 0 means 1 s
 	Timeout  time.Duration // after which the server delivers an unanswered event again (new groups); 0 means 30 s
 }
 
@@ -61,7 +61,7 @@ func (o Options) withDefaults() Options {
 		o.Page = 1000
 	}
 	if o.Backoff <= 0 {
-		o.Backoff = 2 * time.Second
+		o.Backoff = time.Second
 	}
 	if o.Timeout <= 0 {
 		o.Timeout = 30 * time.Second

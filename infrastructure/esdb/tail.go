@@ -115,7 +115,7 @@ func (t *follower) follow(ctx context.Context, confirmed func()) error {
 		return c.SubscribeToAll(ctx, t.options())
 	})
 	if err != nil {
-		s.sessions.report(used, err)
+		s.sessions.report(inner, used, err)
 		return err
 	}
 	defer func() { _ = subscription.Close() }()
@@ -138,7 +138,7 @@ func (t *follower) follow(ctx context.Context, confirmed func()) error {
 					return &handlerError{err}
 				}
 			}
-			s.sessions.report(used, err)
+			s.sessions.report(inner, used, err)
 			return err
 		case <-inner.Done():
 			return context.Cause(inner)
