@@ -44,6 +44,9 @@ var fallback = map[domain.Kind]string{
 	domain.KindMalformed: "malformed_request",
 }
 
+// alias is the code in the catalogue for one that tells more than callers need.
+var alias = map[string]string{"collection_missing": "read_store_unavailable"}
+
 // problemOf turns any error into a problem. What is not one of ours becomes "internal", and nothing of
 // its text gets out.
 func problemOf(err error) Problem {
@@ -65,7 +68,7 @@ func problemOf(err error) Problem {
 }
 
 func problemOfRefusal(e *domain.Error) Problem {
-	code := e.Code
+	code := orDefault(alias[e.Code], e.Code)
 	if _, known := catalogue[code]; !known {
 		if code = fallback[e.Kind]; code == "" {
 			return problem("internal", "")

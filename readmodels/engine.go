@@ -48,6 +48,9 @@ type Hooks struct {
 	Blocked func(model string, blocked Blocked)
 	// Swept is called when the sweep took up events that no delivery had brought.
 	Swept func(model string, streams int)
+	// Breaker is called when queries stop asking the document store, as it does not answer, and when they
+	// ask it again.
+	Breaker func(open bool)
 }
 
 // Counts are the outcomes of deliveries.
@@ -82,16 +85,17 @@ type Engine struct {
 // New makes the read side. It does no I/O.
 func New(options Options) *Engine {
 	options = options.withDefaults()
+	asked := newGuard(options.Documents, options.Hooks.Breaker)
 	e := &Engine{
 		options:  options,
-		registry: newRegistry(options.Documents, options.RegistryAge),
-		blocks:   newBlocks(options.Documents, options.RegistryAge),
+		registry: newRegistry(asked, options.RegistryAge),
+		blocks:   newBlocks(asked, options.RegistryAge),
 		hub:      newHub(),
 		watching: map[string]bool{},
 		past:     newPastFolds(),
 	}
 	e.lag = newLagBoard(e)
-	e.reader = &Reader{engine: e, documents: options.Documents, now: options.Clock.Now}
+	e.reader = &Reader{engine: e, documents: asked, now: options.Clock.Now}
 	e.operations = newOperations(e)
 	return e
 }

@@ -260,7 +260,9 @@ func (p *projection) load(ctx context.Context, groups []*group) error {
 	}
 	stored := map[string]*Document{}
 	if len(ids) > 0 {
-		found, err := p.engine.options.Documents.Load(ctx, p.g.documents(), ids)
+		bounded, cancel := context.WithTimeout(ctx, writeWithin)
+		defer cancel()
+		found, err := p.engine.options.Documents.Load(bounded, p.g.documents(), ids)
 		if err != nil {
 			return err
 		}

@@ -78,10 +78,11 @@ func fetch[D any](ctx context.Context, r *Reader, m *Model, ask Ask, id string) 
 	if ask.Revision != nil || !ask.AsOf.IsZero() {
 		return foldFound[D](ctx, r, m, id, until{revision: ask.Revision, at: ask.AsOf})
 	}
-	if err := r.Wait(ctx, m, ask.After, ask.Wait); err != nil && domain.KindOf(err) != domain.KindUnavailable {
-		return f, false, err
+	err = r.Wait(ctx, m, ask.After, ask.Wait)
+	var g generation
+	if err == nil {
+		g, err = r.live(ctx, m)
 	}
-	g, err := r.live(ctx, m)
 	if err == nil {
 		f, ok, err = loadFound[D](ctx, r, g, id)
 	}

@@ -12,7 +12,9 @@ func (p *projection) write(ctx context.Context, groups []*group, puts []Put) boo
 	if len(puts) == 0 {
 		return false
 	}
-	won, err := p.engine.options.Documents.Write(ctx, p.g.documents(), puts)
+	bounded, cancel := context.WithTimeout(ctx, writeWithin)
+	defer cancel()
+	won, err := p.engine.options.Documents.Write(bounded, p.g.documents(), puts)
 	if err == nil && len(won) != len(puts) {
 		err = fmt.Errorf("the document store answered %d of %d writes", len(won), len(puts))
 	}

@@ -45,6 +45,10 @@ func (a *app) openReadSide() {
 				a.log.Error("a stream is blocked in a read model", "readmodel", model, "stream", blocked.Stream, "revision", blocked.Revision,
 					"reason", blocked.Reason, "help", "tidemark readmodels blocked "+model)
 			},
+			Breaker: func(open bool) {
+				a.metrics.BreakerOpen("read store", open)
+				a.log.Warn("the circuit breaker of queries changed", "open", open)
+			},
 			Swept: func(model string, streams int) {
 				a.log.Info("the sweep found events that no delivery had brought", "readmodel", model, "streams", streams)
 			},

@@ -85,6 +85,7 @@ func (m *Metrics) begin() {
 		m.commandRetries.WithLabelValues(category)
 	}
 	m.BreakerOpen("event store", false)
+	m.BreakerOpen("read store", false)
 }
 
 // Handler serves the metrics in the Prometheus format.
