@@ -85,6 +85,7 @@ type Engine struct {
 // New makes the read side. It does no I/O.
 func New(options Options) *Engine {
 	options = options.withDefaults()
+	options.Streams = heed(options.Streams)
 	asked := newGuard(options.Documents, options.Hooks.Breaker)
 	e := &Engine{
 		options:  options,

@@ -19,6 +19,7 @@ type Faults struct {
 	Lost        float64       // appends: done, but the caller is told "unknown"
 	Undone      float64       // appends: not done, and the caller is told "unknown"
 	Broken      float64       // stream reads: break off after some of their events
+	Hang        float64       // calls end with their context only; of appends half are done nevertheless
 	Delay       time.Duration // calls take up to this much longer, before or after they do their work
 
 	Repeat  float64 // deliveries: handed over once more, in a later batch
@@ -120,16 +121,25 @@ func (f *Faulty) enter(ctx context.Context) error {
 	return nil
 }
 
+// hangs waits for the end of ctx if the call is one that hangs, of a share.
+func (f *Faulty) hangs(ctx context.Context, share float64) bool {
+	if !f.happens(func(f Faults) float64 { return f.Hang * share }) {
+		return false
+	}
+	<-ctx.Done()
+	return true
+}
+
 // Append implements application.EventStore.
 func (f *Faulty) Append(ctx context.Context, stream string, after domain.Tip, events []domain.Proposed) (domain.Appended, error) {
 	if err := f.enter(ctx); err != nil {
 		return domain.Appended{}, err
 	}
-	if f.happens(func(f Faults) float64 { return f.Undone }) {
+	if f.happens(func(f Faults) float64 { return f.Undone }) || f.hangs(ctx, 0.5) {
 		return domain.Appended{}, nobodyKnows()
 	}
 	appended, err := f.store.Append(ctx, stream, after, events)
-	if err == nil && (!f.dawdle(ctx) || f.happens(func(f Faults) float64 { return f.Lost })) {
+	if err == nil && (f.hangs(ctx, 0.5) || !f.dawdle(ctx) || f.happens(func(f Faults) float64 { return f.Lost })) {
 		return domain.Appended{}, nobodyKnows()
 	}
 	return appended, err
@@ -140,6 +150,10 @@ func (f *Faulty) ReadStream(ctx context.Context, stream string, from int64) iter
 	return func(yield func(domain.Recorded, error) bool) {
 		if err := f.enter(ctx); err != nil {
 			yield(domain.Recorded{}, err)
+			return
+		}
+		if f.hangs(ctx, 1) {
+			yield(domain.Recorded{}, notDone())
 			return
 		}
 		left := -1
@@ -163,6 +177,9 @@ func (f *Faulty) ReadStream(ctx context.Context, stream string, from int64) iter
 func (f *Faulty) ReadLast(ctx context.Context, stream string) (domain.Recorded, bool, error) {
 	if err := f.enter(ctx); err != nil {
 		return domain.Recorded{}, false, err
+	}
+	if f.hangs(ctx, 1) {
+		return domain.Recorded{}, false, notDone()
 	}
 	return f.store.ReadLast(ctx, stream)
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -18,19 +17,21 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"github.com/tidemark-dev/tidemark/application/storetest"
 	"github.com/tidemark-dev/tidemark/domain"
 	"github.com/tidemark-dev/tidemark/infrastructure/telemetry"
 	"github.com/tidemark-dev/tidemark/readmodels/documentstest"
 )
 
 // edge is the whole program in this process, seen from outside. Its event store is behind a wire that
-// can be cut, its documents behind faults that can be set.
+// can be cut, and the calls to it and to its documents behind faults that can be set.
 type edge struct {
 	t         *testing.T
 	app       *app
 	written   []string // tidemarks of the last commands
 	config    Config
 	documents *documentstest.Faulty
+	store     *storetest.Faulty
 	secret    []byte // not nil: callers need tokens
 	token     string
 	mu        sync.Mutex
@@ -114,6 +115,8 @@ func (e *edge) start() {
 	}
 	e.documents = documentstest.NewFaulty(a.documents, documentstest.Faults{})
 	a.documents = e.documents
+	e.store = storetest.NewFaulty(a.events, nil, storetest.Faults{})
+	a.events = e.store
 	a.openReadSide()
 	a.openWriteSide()
 	if err := a.openAPI(listener); err != nil {
@@ -286,82 +289,6 @@ func (e *edge) until(what string, within time.Duration, holds func() bool) {
 		case <-deadline:
 			e.t.Fatalf("not within %s: %s", within, what)
 		case <-tick.C:
-		}
-	}
-}
-
-// wire is a connection to an event store that can be cut and mended.
-type wire struct {
-	listener net.Listener
-	target   string
-
-	mu    sync.Mutex
-	cut   bool
-	conns map[net.Conn]bool
-}
-
-// newWire listens on a free port and passes everything on to target.
-func newWire(t *testing.T, target string) *wire {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := &wire{listener: listener, target: target, conns: map[net.Conn]bool{}}
-	go w.serve()
-	t.Cleanup(func() { listener.Close(); w.sever(true) })
-	return w
-}
-
-func (w *wire) serve() {
-	for {
-		near, err := w.listener.Accept()
-		if err != nil {
-			return
-		}
-		far, err := net.Dial("tcp", w.target)
-		if err != nil || !w.keep(near, far) {
-			near.Close()
-			if far != nil {
-				far.Close()
-			}
-			continue
-		}
-		go w.pass(near, far)
-		go w.pass(far, near)
-	}
-}
-
-func (w *wire) keep(conns ...net.Conn) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.cut {
-		return false
-	}
-	for _, c := range conns {
-		w.conns[c] = true
-	}
-	return true
-}
-
-func (w *wire) pass(to, from net.Conn) {
-	_, _ = io.Copy(to, from) // either end may go at any time
-	to.Close()
-	from.Close()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	delete(w.conns, to)
-	delete(w.conns, from)
-}
-
-// sever cuts the wire, or mends it.
-func (w *wire) sever(cut bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.cut = cut
-	if cut {
-		for c := range w.conns {
-			c.Close()
 		}
 	}
 }

@@ -108,7 +108,7 @@ func (a *app) openAPI(listener net.Listener) error {
 			},
 			Shed:     func(_, reason string) { a.metrics.Shed(reason) },
 			Denied:   func(operation, _ string) { a.metrics.Denied(operation) },
-			Breaker:  func(state string) { a.metrics.BreakerOpen("event store", state == "open") },
+			Breaker:  func(state string) { a.metrics.BreakerOpen("event store", state != "closed") }, // half-open lets one through
 			Panicked: func(string) { a.metrics.Panicked() },
 		},
 	}

@@ -17,6 +17,7 @@ type Faults struct {
 	Unavailable float64       // the call fails and nothing is done
 	Lost        float64       // writes: done, but the caller is told "unknown"
 	Partial     float64       // writes: some of the puts are done, and the caller is told "unknown"
+	Hang        float64       // the call ends with its context only; of writes half are done nevertheless
 	Delay       time.Duration // calls take up to this much longer, before or after they do their work
 }
 
@@ -61,6 +62,7 @@ func (f *Faulty) Injected() int {
 // fate is what becomes of one call.
 type fate struct {
 	unavailable, lost, partial bool
+	hangs                      bool
 	before, after              time.Duration
 	keep                       func() bool // of a partial write: whether a put is done
 }
@@ -76,6 +78,11 @@ func (f *Faulty) decide(write bool) fate {
 		} else {
 			decided.after = delay
 		}
+	}
+	if f.faults.Hang > 0 && f.random.Float64() < f.faults.Hang {
+		decided.hangs, decided.lost = true, write && f.random.IntN(2) == 0
+		f.injected++
+		return decided
 	}
 	roll := f.random.Float64()
 	switch {
@@ -110,6 +117,10 @@ func (f *Faulty) call(ctx context.Context, run func() error) error {
 	if err := pause(ctx, decided.before); err != nil {
 		return err
 	}
+	if decided.hangs {
+		<-ctx.Done()
+		return injectedUnavailable(ctx.Err())
+	}
 	if decided.unavailable {
 		return injectedUnavailable(errInjected)
 	}
@@ -140,6 +151,9 @@ func (f *Faulty) Write(ctx context.Context, collection string, puts []readmodels
 		return nil, err
 	}
 	switch {
+	case decided.hangs && !decided.lost:
+		<-ctx.Done()
+		return nil, injectedUnavailable(ctx.Err())
 	case decided.unavailable:
 		return nil, injectedUnavailable(errInjected)
 	case decided.partial:
@@ -154,6 +168,9 @@ func (f *Faulty) Write(ctx context.Context, collection string, puts []readmodels
 	applied, err := f.inner.Write(ctx, collection, puts)
 	if err != nil {
 		return nil, err
+	}
+	if decided.hangs {
+		<-ctx.Done()
 	}
 	if decided.lost || decided.partial || pause(ctx, decided.after) != nil {
 		return nil, injectedUnknown()
