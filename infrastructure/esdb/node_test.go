@@ -83,18 +83,21 @@ func subject(store *Store) storetest.Subject {
 }
 
 func TestTheStoreOnTheEmbeddedNode(t *testing.T) {
+	t.Parallel()
 	n := startNode(t)
 	store := open(t, n.address, Options{})
 	storetest.Run(t, func(*testing.T) storetest.Subject { return subject(store) })
 }
 
 func TestTheStoreOnTheEmbeddedNodeWithSmallPages(t *testing.T) {
+	t.Parallel()
 	n := startNode(t)
 	store := open(t, n.address, Options{Page: 3, Calls: 8})
 	storetest.Run(t, func(*testing.T) storetest.Subject { return subject(store) })
 }
 
 func TestTheStoreBehindDelays(t *testing.T) {
+	t.Parallel()
 	n := startNode(t)
 	store := open(t, n.address, Options{})
 	slow := storetest.NewFaulty(store, store, storetest.Faults{Seed: 1, Delay: 2 * time.Millisecond})
@@ -107,6 +110,7 @@ func TestTheStoreBehindDelays(t *testing.T) {
 
 // A writer that repeats what it isn't sure of writes everything once, whatever the store says.
 func TestRepeatsThroughFaultsWriteOnce(t *testing.T) {
+	t.Parallel()
 	n := startNode(t)
 	store := open(t, n.address, Options{})
 	seed := uint64(time.Now().UnixNano())
@@ -147,6 +151,7 @@ func TestRepeatsThroughFaultsWriteOnce(t *testing.T) {
 
 // What is exported can be imported into another log, and its hashes still hold.
 func TestExportAndImport(t *testing.T) {
+	t.Parallel()
 	from, to := open(t, startNode(t).address, Options{Page: 7}), open(t, startNode(t).address, Options{})
 	for range 5 {
 		stream, after := "order-"+uuid.NewString(), newStream

@@ -3,10 +3,12 @@ package esdb
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -244,15 +246,20 @@ func TestMessagesThatTheClientPanicsOnAreFailures(t *testing.T) {
 }
 
 func TestWithoutAServerCallsFailAsSoonAsPatienceEnds(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	// A port that is taken, so that nobody else can be found behind it, and refuses to connect.
+	socket, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := listener.Addr().String()
-	if err := listener.Close(); err != nil {
+	defer syscall.Close(socket) //nolint:errcheck // the test is over
+	if err := syscall.Bind(socket, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
 		t.Fatal(err)
 	}
-	turnedAway(t, address)
+	bound, err := syscall.Getsockname(socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	turnedAway(t, fmt.Sprintf("127.0.0.1:%d", bound.(*syscall.SockaddrInet4).Port))
 }
 
 func TestAServerThatOnlyListensIsNoServer(t *testing.T) {

@@ -159,6 +159,7 @@ func TestBatchThatIsNeverFinishedTimesOut(t *testing.T) {
 }
 
 func TestBatchesOfManyStreamsAreAnswered(t *testing.T) {
+	t.Parallel()
 	b := startBatch(t)
 	const n = 3000
 	go func() {

@@ -75,6 +75,7 @@ func child(t *testing.T, path string) (*esdb.Client, func()) {
 // Whatever was acknowledged is there after kill -9, groups go on from their checkpoints, and between
 // them every event is delivered.
 func TestKilledNodeLosesNothing(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithTimeout(context.Background(), 3*patience)
 	defer cancel()
 	path := filepath.Join(t.TempDir(), "events.db")

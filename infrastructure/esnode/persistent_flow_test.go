@@ -57,6 +57,7 @@ func (c *clock) move(d time.Duration) { c.ahead.Add(int64(d)) }
 func (c *clock) option(o *Options)    { o.Now = c.now }
 
 func TestTimeoutsAndDisconnectsCountAsRetries(t *testing.T) {
+	t.Parallel()
 	var c clock
 	r := start(t, c.option)
 	r.append("s", events(2)...)
@@ -220,6 +221,7 @@ func TestCheckpointsOutliveTheNode(t *testing.T) {
 }
 
 func TestCheckpointsByTimeNeedTheLowerCount(t *testing.T) {
+	t.Parallel()
 	var c clock
 	r := start(t, c.option)
 	r.append("s", events(12)...)
@@ -239,6 +241,7 @@ func TestCheckpointsByTimeNeedTheLowerCount(t *testing.T) {
 // Section 8.10: groups on $all with a filter, their positions and their checkpoints across what is
 // filtered out.
 func TestGroupsOnAll(t *testing.T) {
+	t.Parallel()
 	r := start(t)
 	for i := range 300 {
 		r.append([]string{"order-1", "stock-1", "account-1"}[i%3], event(fmt.Sprintf("e%d", i)))

@@ -227,6 +227,7 @@ func TestMetadataComesBackAsSet(t *testing.T) {
 }
 
 func TestMaxAgeIsEvaluatedWhenRead(t *testing.T) {
+	t.Parallel()
 	r := start(t)
 	r.append("s", events(2)...)
 	var m esdb.StreamMetadata

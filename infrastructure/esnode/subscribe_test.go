@@ -231,6 +231,7 @@ func TestCheckpointsOfFilteredSubscriptions(t *testing.T) {
 
 // Section 5.1: a slow client is held back, falls back to history and hears all, in order, once.
 func TestSlowSubscriptionLosesNothing(t *testing.T) {
+	t.Parallel()
 	r := start(t)
 	call, err := r.streams().Read(r.ctx, &streams.ReadReq{Options: readOptions("", fromAll, subscribing)})
 	r.must(err)
@@ -271,6 +272,7 @@ func TestSlowSubscriptionLosesNothing(t *testing.T) {
 }
 
 func TestSubscriptionsFollowConcurrentWriters(t *testing.T) {
+	t.Parallel()
 	r := start(t)
 	const writers, each = 8, 150
 	done := make(chan error, writers)

@@ -66,6 +66,7 @@ func (r *together) wait() { r.running.Wait() }
 
 // Whatever happens to a command on its way, the outcome of each put is exact.
 func TestWritesSurviveTheNetwork(t *testing.T) {
+	t.Parallel()
 	failedMajority := bson.D{{Key: "writeConcernError", Value: bson.D{
 		{Key: "code", Value: int32(64)}, {Key: "codeName", Value: "WriteConcernFailed"}, {Key: "errmsg", Value: "waiting for replication timed out"},
 	}}}
@@ -105,6 +106,7 @@ func TestWritesSurviveTheNetwork(t *testing.T) {
 
 // Rows that arrive twice are there once, and their document follows.
 func TestRowsSurviveTheNetwork(t *testing.T) {
+	t.Parallel()
 	all := together{t: t}
 	defer all.wait()
 	for name, doom := range map[string]fate{"command lost": {cut: true}, "answer lost": {lost: true}, "primary stepped down": {answer: steppedDown}} {
@@ -129,6 +131,7 @@ func TestRowsSurviveTheNetwork(t *testing.T) {
 
 // A store that stays away: nothing was sent, or nobody knows.
 func TestWritesToAStoreThatIsAway(t *testing.T) {
+	t.Parallel()
 	store, w := prepared(t, Options{})
 	put := []readmodels.Put{{Document: document("a", 2), IfVersion: 1}}
 	// away writes through a store of its own that soon gives up. On a busy machine soon may be too soon for as
@@ -186,6 +189,7 @@ func TestWritesToAStoreThatIsAway(t *testing.T) {
 
 // Everything else may simply be done again.
 func TestOtherCallsSurviveTheNetwork(t *testing.T) {
+	t.Parallel()
 	calls := map[string]func(ctx context.Context, store *Store) error{
 		"create": func(ctx context.Context, store *Store) error {
 			return store.Ensure(ctx, readmodels.Collection{Name: "more"})

@@ -50,7 +50,7 @@ func ferretURI(t testing.TB) string {
 		server, ferret.err = ferretdb.New(&ferretdb.Config{
 			Listener:  ferretdb.ListenerConfig{TCP: "127.0.0.1:0"},
 			Handler:   "sqlite",
-			SQLiteURL: "file:" + ferret.dir + "/",
+			SQLiteURL: "file:" + ferret.dir + "/?_pragma=synchronous(off)", // what it stores need not outlive the tests
 			Logger:    slog.New(slog.NewTextHandler(io.Discard, nil)),
 		})
 		if ferret.err != nil {

@@ -24,7 +24,8 @@ import (
 const patience = time.Minute
 
 // Run checks every promise of readmodels.Documents. open gives an empty store and arranges for its
-// end with t.Cleanup; it is called once for each promise.
+// end with t.Cleanup; it is called once for each promise,
+// and promises are kept side by side.
 func Run(t *testing.T, open func(t *testing.T) readmodels.Documents) {
 	promises := []struct {
 		name  string
@@ -57,6 +58,7 @@ func Run(t *testing.T, open func(t *testing.T) readmodels.Documents) {
 	}
 	for _, promise := range promises {
 		t.Run(promise.name, func(t *testing.T) {
+			t.Parallel()
 			ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 			t.Cleanup(cancel)
 			promise.check(t, &suite{t: t, ctx: ctx, docs: open(t)})
