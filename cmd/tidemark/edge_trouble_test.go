@@ -94,6 +94,9 @@ var troubles = []trouble{
 	{name: "the read store flaps", works: true, folded: true, spell: flapping(ailingDocuments(documentstest.Faults{Unavailable: 1}), healDocuments)},
 }
 
+// troublesAtOnce is how many of them the machine is trusted with.
+const troublesAtOnce = 4
+
 // TestStoresInTrouble: whatever is wrong with a store, commands end in time and say what became of them,
 // nothing acknowledged is lost and nothing applied twice, screens answer and know their age, readiness
 // names the store, and when it is over everything works again by itself and nothing is left behind.
@@ -101,7 +104,7 @@ func TestStoresInTrouble(t *testing.T) {
 	if testing.Short() {
 		t.Skip("troubles take seconds")
 	}
-	lasts := 4 * time.Second
+	lasts := 2 * time.Second
 	if text := os.Getenv(outageVariable); text != "" {
 		var err error
 		if lasts, err = time.ParseDuration(text); err != nil {
@@ -116,8 +119,11 @@ func TestStoresInTrouble(t *testing.T) {
 	}
 	before, held := runtime.NumGoroutine(), heap()
 	var all sync.WaitGroup
+	room := make(chan struct{}, troublesAtOnce)
 	for _, o := range cases {
+		room <- struct{}{}
 		all.Go(func() {
+			defer func() { <-room }()
 			t.Run(o.what.name, func(inner *testing.T) {
 				o.e.t = inner
 				defer func() { o.e.t = t }() // which stops it
