@@ -61,6 +61,10 @@ var catalogue = map[string]entry{
 	"not_ready":             {http.StatusConflict, "The new generation is not ready", "Rebuild first, and wait until it has caught up.", 0},
 	"nothing_to_roll_back":  {http.StatusConflict, "There is no generation to go back to", "It is kept after a switch until it is dropped.", 0},
 	"job_running":           {http.StatusConflict, "Such a job is running already", "Wait for it, or cancel it.", 0},
+	"superseded":            {http.StatusConflict, "Another rebuild has replaced this generation", "Look at the read model: it has a newer one.", 0},
+	"group_exists":          {http.StatusConflict, "There is such a group already", "Change its settings, reset it, or take another name.", 0},
+	"strategy_unsupported":  {http.StatusConflict, "The group shares its events in a way that can't be kept", "Another client chose a strategy that this service has no word for. Name another consumerStrategy with the change.", 0},
+	"replay_refused":        {http.StatusConflict, "The event store does not replay now", "A replay may be running already; look at the group.", 0},
 	"revision_mismatch":     {http.StatusPreconditionFailed, "The thing is at another revision", "If-Match named a revision that is not the current one; currentRevision is. Read it again and decide anew.", 0},
 	// Not now.
 	"rate_limited":            {http.StatusTooManyRequests, "Too many requests", "Come back after Retry-After seconds.", 1},
@@ -70,6 +74,7 @@ var catalogue = map[string]entry{
 	"service_not_ready":       {http.StatusServiceUnavailable, "The service is not ready", "A dependency can't be reached or a read model is not live; callers with a role see which.", 1},
 	"event_store_unavailable": {http.StatusServiceUnavailable, "The event store can't be reached", "Nothing was done. Come back after Retry-After seconds.", 1},
 	"read_store_unavailable":  {http.StatusServiceUnavailable, "The read store can't be reached", "Lists need it; single things are answered from events. Come back after Retry-After seconds.", 1},
+	"collection_missing":      {http.StatusServiceUnavailable, "The read model is being made", "Its documents are not there yet, or were dropped just now. Come back after Retry-After seconds.", 1},
 	"stale_read_model":        {http.StatusServiceUnavailable, "The screen does not include the write yet", "state says why: lagging passes by itself; blocked needs an operator (tidemark readmodels blocked). Ask again after Retry-After seconds, with a longer Prefer: wait, or without the tidemark for an older answer.", 1},
 	"outcome_unknown":         {http.StatusGatewayTimeout, "Nobody knows whether it was done", "The event store did not answer in time. Repeat the request with the same Idempotency-Key: it is done once at most.", 1},
 	// Defects.

@@ -232,12 +232,15 @@ func (s *Server) resetSubscription(ctx context.Context, r *request, in input) (d
 		return done{}, err
 	}
 	info, err := s.options.Groups.Info(ctx, in.params["group"])
-	if err != nil || in.dryRun {
-		return done{body: info}, err
+	if err != nil {
+		return done{}, err
 	}
 	group := domain.Group{Name: info.Group, Prefixes: s.prefixes(info)}
 	if len(group.Prefixes) == 0 {
 		return done{}, fail("refused", "The event store does not tell what group %q takes, so it could not be made again; delete and create it instead.", info.Group)
+	}
+	if in.dryRun {
+		return done{body: info}, nil
 	}
 	err = s.options.Groups.Reset(ctx, group, at)
 	s.operated(r, "a consumer group was reset", err, "group", info.Group, "to", body.To)

@@ -36,6 +36,7 @@ type ReadModel struct {
 	LagSeconds      float64 `json:"lagSeconds"`
 	EventsPerSecond int64   `json:"eventsPerSecond"`
 	ETASeconds      *int64  `json:"etaSeconds,omitempty"`
+	Events          int64   `json:"events"`  // of its streams in the log, as far as the log has been read here
 	Blocked         int64   `json:"blocked"` // streams
 	UpdatedAt       string  `json:"updatedAt"`
 	CatchingUp      bool    `json:"catchingUp,omitempty"` // the log has not been read to its end here: the lag is at least this
@@ -84,7 +85,7 @@ func (o *Operations) show(ctx context.Context, m *Model) (ReadModel, error) {
 		return ReadModel{}, err
 	}
 	lag := o.engine.lag.now(m.Name)
-	shown := ReadModel{Name: m.Name, Title: m.Title, Generation: record.Live, State: StateLive, LagEvents: lag.Events,
+	shown := ReadModel{Name: m.Name, Title: m.Title, Generation: record.Live, State: StateLive, LagEvents: lag.Events, Events: lag.Counted,
 		LagSeconds: math.Round(lag.Age.Seconds()*1000) / 1000, EventsPerSecond: lag.Rate, CatchingUp: !lag.Live,
 		FoldVersion: record.fold(record.Live), Previous: record.Previous, Building: record.Building, Ready: record.Ready,
 		UpdatedAt: Stamp(o.engine.options.Clock.Now())}

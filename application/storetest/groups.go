@@ -170,6 +170,10 @@ func administered(w *world) {
 	if err := w.Groups.Reset(w.ctx, group, domain.From{Position: written.Position}); err != nil {
 		w.Fatal(err)
 	}
+	w.kind(w.Groups.Reset(w.ctx, group, domain.From{Position: 1 << 50}), domain.KindInvalid)
+	if info, err := w.Groups.Info(w.ctx, group.Name); err != nil || info.Group != group.Name {
+		w.Errorf("a reset to nowhere left %+v, %v", info, err)
+	}
 	c := w.consume(group, nil)
 	w.eventually("the event at the position came", func() bool { return len(c.times()) >= 1 })
 	if diff := cmp.Diff(numbers(3, 1), c.seen()); diff != "" {

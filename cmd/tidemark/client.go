@@ -151,3 +151,51 @@ func (c *apiClient) once(ctx context.Context, method, path string, body []byte, 
 	}
 	return got, refusal
 }
+
+// maxListed bounds what a command lists.
+const maxListed = 10_000
+
+// all reads a list to its end, page by page; a list with more than maxListed items is cut there.
+func (c *apiClient) all(ctx context.Context, path string) ([]byte, error) {
+	items := []json.RawMessage{}
+	var next *string
+	for {
+		at := path + separator(path) + "limit=200"
+		if next != nil {
+			at += "&cursor=" + url.QueryEscape(*next)
+		}
+		var page struct {
+			Items      []json.RawMessage `json:"items"`
+			NextCursor *string           `json:"nextCursor"`
+		}
+		if _, err := c.call(ctx, "GET", at, nil, &page); err != nil {
+			return nil, err
+		}
+		items = append(items, page.Items...)
+		if next = page.NextCursor; next == nil || len(items) >= maxListed {
+			return json.Marshal(map[string]any{"items": items, "nextCursor": next})
+		}
+	}
+}
+
+// items decodes a whole list.
+func (c *apiClient) items(ctx context.Context, path string, out any) error {
+	body, err := c.all(ctx, path)
+	if err != nil {
+		return err
+	}
+	var list struct {
+		Items json.RawMessage `json:"items"`
+	}
+	if err := json.Unmarshal(body, &list); err != nil {
+		return err
+	}
+	return json.Unmarshal(list.Items, out)
+}
+
+func separator(path string) string {
+	if strings.Contains(path, "?") {
+		return "&"
+	}
+	return "?"
+}

@@ -258,7 +258,8 @@ func (d *documented) operate() {
 	d.check(200, "PATCH", groups+"/reporting?dryRun=true", `{"settings":{"maxRetryCount":20}}`)
 	d.check(200, "PATCH", groups+"/reporting", `{"settings":{"maxRetryCount":20,"consumerStrategy":"RoundRobin"}}`)
 	d.check(422, "PATCH", groups+"/reporting", `{"prefixes":["product-"]}`)
-	d.check(200, "POST", groups+"/reporting/reset?dryRun=true", `{"to":"start"}`)
+	d.check(409, "POST", groups+"/reporting/reset?dryRun=true", `{"to":"start"}`)
+	d.check(200, "POST", groups+"/customer_orders/reset?dryRun=true", `{"to":"start"}`)
 	d.check(409, "POST", groups+"/reporting/reset", `{"to":0}`) // nobody knows its filter any more
 	d.check(200, "POST", groups+"/customer_orders/reset", `{"to":"start"}`)
 	d.check(200, "DELETE", groups+"/reporting?dryRun=true", nil)

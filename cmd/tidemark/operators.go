@@ -59,11 +59,13 @@ type operation struct {
 	method     string
 	path       func(args []string) string
 	body       func(args []string) (any, error)
+	list       bool                                // read to its end, page by page
 	print      func(p *program, body []byte) error // nil: the answer as JSON
+	complete   []string                            // what the first argument may be
 }
 
 func (o operation) command(p *program) *cobra.Command {
-	return &cobra.Command{Use: o.use, Short: o.short, Args: o.args, RunE: func(command *cobra.Command, args []string) error {
+	return &cobra.Command{Use: o.use, Short: o.short, Args: o.args, ValidArgsFunction: completing(o.complete), RunE: func(command *cobra.Command, args []string) error {
 		return p.service(command.Context(), func(client *apiClient) error { return p.perform(command.Context(), client, o, args) })
 	}}
 }
@@ -76,6 +78,16 @@ func (p *program) perform(ctx context.Context, client *apiClient, o operation, a
 			return err
 		}
 	}
+	if o.list {
+		whole, err := client.all(ctx, o.path(args))
+		if err != nil {
+			return err
+		}
+		if p.json || o.print == nil {
+			return printRaw(p.out, whole)
+		}
+		return o.print(p, whole)
+	}
 	got, err := client.call(ctx, o.method, o.path(args), body, nil)
 	if err != nil {
 		return err
@@ -84,6 +96,16 @@ func (p *program) perform(ctx context.Context, client *apiClient, o operation, a
 		return printRaw(p.out, got.body)
 	}
 	return o.print(p, got.body)
+}
+
+// completing offers names to the shell for a command's first argument; file names never fit.
+func completing(names []string) cobra.CompletionFunc {
+	return func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp
+	}
 }
 
 func escaped(segment string) string { return url.PathEscape(segment) }

@@ -16,7 +16,7 @@ func fulfilmentsCommand(p *program) *cobra.Command {
 	command.PersistentFlags().BoolVar(&p.json, "json", false, "print JSON")
 	process := func(args []string) string { return "/v1/fulfilments/" + escaped(args[0]) }
 	var status, olderThan string
-	list := operation{use: "list", short: "processes under way, oldest first", args: cobra.NoArgs, method: "GET", print: printFulfilments,
+	list := operation{use: "list", short: "processes under way, oldest first", args: cobra.NoArgs, method: "GET", list: true, print: printFulfilments,
 		path: func([]string) string {
 			query := url.Values{}
 			if status != "" {

@@ -9,6 +9,8 @@ import (
 	"strconv"
 
 	"github.com/spf13/cobra"
+
+	"github.com/tidemark-dev/tidemark/readmodels"
 )
 
 type modelRow struct {
@@ -20,6 +22,9 @@ type modelRow struct {
 	EventsPerSecond float64 `json:"eventsPerSecond"`
 	Blocked         int64   `json:"blocked"`
 	UpdatedAt       string  `json:"updatedAt"`
+	Events          int64   `json:"events"`
+	Previous        int64   `json:"previousGeneration"`
+	Building        int64   `json:"buildingGeneration"`
 	Cause           string  `json:"cause"`
 	Command         string  `json:"command"`
 }
@@ -27,23 +32,59 @@ type modelRow struct {
 func readmodelsCommand(p *program) *cobra.Command {
 	command := &cobra.Command{Use: "readmodels", Short: "look after the read models", Args: cobra.NoArgs, RunE: groupUsage}
 	command.PersistentFlags().BoolVar(&p.json, "json", false, "print JSON")
+	one := func(o operation) *cobra.Command {
+		o.args, o.complete = cobra.ExactArgs(1), modelNames()
+		return o.command(p)
+	}
 	command.AddCommand(
-		operation{use: "list", short: "all read models with lag, rate and blocked streams", args: cobra.NoArgs, method: "GET",
+		operation{use: "list", short: "all read models with lag, rate and blocked streams", args: cobra.NoArgs, method: "GET", list: true,
 			path: func([]string) string { return "/v1/ops/readmodels" }, print: printModels}.command(p),
-		operation{use: "show NAME", short: "one read model", args: cobra.ExactArgs(1), method: "GET", path: modelPath("")}.command(p),
-		operation{use: "blocked NAME", short: "streams that wait behind an event that can't be applied", args: cobra.ExactArgs(1), method: "GET",
-			path: modelPath("/blocked"), print: printBlocked}.command(p),
-		operation{use: "pause NAME", short: "stop applying events; queries go on with what is there", args: cobra.ExactArgs(1), method: "POST", path: modelPath("/pause"), body: noBody}.command(p),
-		operation{use: "resume NAME", short: "apply events again", args: cobra.ExactArgs(1), method: "POST", path: modelPath("/resume"), body: noBody}.command(p),
+		one(operation{use: "show NAME", short: "one read model", method: "GET", path: modelPath("")}),
+		one(operation{use: "blocked NAME", short: "streams that wait behind an event that can't be applied", method: "GET", list: true,
+			path: modelPath("/blocked"), print: printBlocked}),
+		jobCommand(p, "pause", "stop applying events; queries go on with what is there"),
+		jobCommand(p, "resume", "apply events again"),
 		streamsCommand(p, "retry", "try blocked streams again after a repair", false),
 		streamsCommand(p, "skip", "go past the event that blocks; on record", true),
 		rebuildCommand(p),
 		generationCommand(p, "switch", "serve from the rebuilt generation"),
 		generationCommand(p, "rollback", "serve from the generation before"),
+		generationCommand(p, "drop", "remove every generation but the live one"),
 		verifyCommand(p),
 		explainCommand(p),
+		operation{use: "jobs", short: "rebuilds, verifications and the like, newest first", args: cobra.NoArgs, method: "GET",
+			list: true, path: func([]string) string { return "/v1/ops/jobs" }, print: printJobs}.command(p),
+		operation{use: "cancel JOB", short: "end a job; a rebuild that was cancelled can go on later", args: cobra.ExactArgs(1), method: "DELETE",
+			path: func(args []string) string { return "/v1/ops/jobs/" + escaped(args[0]) }}.command(p),
 	)
 	return command
+}
+
+// modelNames are the read models of this release, for the shell.
+func modelNames() []string {
+	var names []string
+	for _, m := range readmodels.All() {
+		names = append(names, m.Name)
+	}
+	return names
+}
+
+func printJobs(p *program, body []byte) error {
+	var list struct {
+		Items []struct {
+			job
+			CreatedAt string `json:"createdAt"`
+			Error     string `json:"error"`
+		} `json:"items"`
+	}
+	if err := json.Unmarshal(body, &list); err != nil {
+		return err
+	}
+	rows := make([][]string, 0, len(list.Items))
+	for _, j := range list.Items {
+		rows = append(rows, []string{j.ID, j.Kind, j.Target, j.State, fmt.Sprintf("%d/%d", j.Progress.Done, j.Progress.Total), j.CreatedAt, j.Error})
+	}
+	return table(p.out, []string{"job", "kind", "read model", "state", "progress", "begun", "error"}, rows)
 }
 
 func modelPath(rest string) func(args []string) string {
@@ -102,11 +143,12 @@ func printBlocked(p *program, body []byte) error {
 
 // streamsCommand retries or skips blocked streams: those named, or all.
 func streamsCommand(p *program, name, short string, destroys bool) *cobra.Command {
-	var yes, all bool
-	command := &cobra.Command{Use: name + " NAME [STREAM…]", Short: short, Args: cobra.MinimumNArgs(1)}
+	var confirmed confirmation
+	var all bool
+	command := &cobra.Command{Use: name + " NAME [STREAM…]", Short: short, Args: cobra.MinimumNArgs(1), ValidArgsFunction: completing(modelNames())}
 	command.Flags().BoolVar(&all, "all", false, "all blocked streams")
 	if destroys {
-		command.Flags().BoolVar(&yes, "yes", false, "do it")
+		confirmed.flags(command)
 	}
 	command.RunE = func(command *cobra.Command, args []string) error {
 		if all == (len(args) > 1) {
@@ -118,8 +160,14 @@ func streamsCommand(p *program, name, short string, destroys bool) *cobra.Comman
 			if !all {
 				body["streams"] = args[1:]
 			}
-			if destroys && !yes {
-				return p.planSkip(ctx, client, args)
+			if destroys {
+				would, err := client.planSkip(ctx, args)
+				if err != nil {
+					return err
+				}
+				if ok, err := p.agreed(confirmed, would); err != nil || !ok {
+					return err
+				}
 			}
 			got, err := client.call(ctx, "POST", modelPath("/"+name)(args), body, nil)
 			if err != nil {
@@ -131,32 +179,9 @@ func streamsCommand(p *program, name, short string, destroys bool) *cobra.Comman
 	return command
 }
 
-// planSkip shows the events that a skip would leave out for good.
-func (p *program) planSkip(ctx context.Context, client *apiClient, args []string) error {
-	var list struct {
-		Items []blockedRow `json:"items"`
-	}
-	if _, err := client.call(ctx, "GET", modelPath("/blocked")(args), nil, &list); err != nil {
-		return err
-	}
-	named := map[string]bool{}
-	for _, stream := range args[1:] {
-		named[stream] = true
-	}
-	count := 0
-	for _, b := range list.Items {
-		if len(named) == 0 || named[b.Stream] {
-			count++
-			fmt.Fprintf(p.out, "  %s revision %d %s: %s\n", b.Stream, b.Revision, b.Type, b.Reason)
-		}
-	}
-	p.needsYes(false, fmt.Sprintf("Skip %d events of %s for good.", count, args[0]))
-	return nil
-}
-
 func rebuildCommand(p *program) *cobra.Command {
 	var switchOver bool
-	command := &cobra.Command{Use: "rebuild NAME", Short: "build a new generation beside the live one and compare them", Args: cobra.ExactArgs(1)}
+	command := &cobra.Command{Use: "rebuild NAME", Short: "build a new generation beside the live one and compare them", Args: cobra.ExactArgs(1), ValidArgsFunction: completing(modelNames())}
 	command.Flags().BoolVar(&switchOver, "switch", false, "serve from it once it has caught up")
 	command.RunE = func(command *cobra.Command, args []string) error {
 		ctx := command.Context()
@@ -178,18 +203,18 @@ func rebuildCommand(p *program) *cobra.Command {
 }
 
 func generationCommand(p *program, name, short string) *cobra.Command {
-	var yes bool
-	command := &cobra.Command{Use: name + " NAME", Short: short, Args: cobra.ExactArgs(1)}
-	command.Flags().BoolVar(&yes, "yes", false, "do it")
+	var confirmed confirmation
+	command := &cobra.Command{Use: name + " NAME", Short: short, Args: cobra.ExactArgs(1), ValidArgsFunction: completing(modelNames())}
+	confirmed.flags(command)
 	command.RunE = func(command *cobra.Command, args []string) error {
 		ctx := command.Context()
 		return p.service(ctx, func(client *apiClient) error {
-			var m modelRow
-			if _, err := client.call(ctx, "GET", modelPath("")(args), nil, &m); err != nil {
+			would, err := client.planGeneration(ctx, name, args[0])
+			if err != nil {
 				return err
 			}
-			if !p.needsYes(yes, fmt.Sprintf("%s: %s; %s serves from generation %d now.", name, short, m.Name, m.Generation)) {
-				return nil
+			if ok, err := p.agreed(confirmed, would); err != nil || !ok {
+				return err
 			}
 			j, err := p.runJob(ctx, client, modelPath("/"+name)(args), nil)
 			if err != nil {
@@ -201,9 +226,23 @@ func generationCommand(p *program, name, short string) *cobra.Command {
 	return command
 }
 
+// jobCommand starts a job and waits for its end: then every process has noticed.
+func jobCommand(p *program, name, short string) *cobra.Command {
+	return &cobra.Command{Use: name + " NAME", Short: short, Args: cobra.ExactArgs(1), ValidArgsFunction: completing(modelNames()), RunE: func(command *cobra.Command, args []string) error {
+		ctx := command.Context()
+		return p.service(ctx, func(client *apiClient) error {
+			j, err := p.runJob(ctx, client, modelPath("/"+name)(args), nil)
+			if err != nil {
+				return err
+			}
+			return printJSON(p.out, j.Result)
+		})
+	}}
+}
+
 // verifyCommand compares documents with the log; it ends with exit code 1 where they differ.
 func verifyCommand(p *program) *cobra.Command {
-	return &cobra.Command{Use: "verify [NAME…]", Short: "compare documents with the log; all read models without a name", RunE: func(command *cobra.Command, args []string) error {
+	return &cobra.Command{Use: "verify [NAME…]", Short: "compare documents with the log; all read models without a name", ValidArgsFunction: completing(modelNames()), RunE: func(command *cobra.Command, args []string) error {
 		ctx := command.Context()
 		return p.service(ctx, func(client *apiClient) error { return p.verify(ctx, client, args) })
 	}}

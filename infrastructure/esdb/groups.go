@@ -98,7 +98,7 @@ func (s *Store) create(ctx context.Context, group domain.Group, settings *client
 		return domain.Refuse("group_exists", "There is a group %q already.", group.Name)
 	}
 	if code := grpcCode(err); from.Position > 0 && (code == codes.Internal || code == codes.InvalidArgument) {
-		return domain.Invalid(domain.Field{Pointer: "/to", Code: "out_of_range", Detail: "The log has no such position."})
+		return beyondTheLog()
 	}
 	return groupFailure(group.Name, "create group", err)
 }
@@ -121,17 +121,32 @@ func (s *Store) Reset(ctx context.Context, group domain.Group, from domain.From)
 	if err != nil {
 		return err
 	}
+	if from.Position > 0 { // to find out only once the group is deleted would be too late
+		head, err := s.head(ctx)
+		if err != nil {
+			return err
+		}
+		if at, ok := head.(client.Position); !ok || from.Position > at.Commit {
+			return beyondTheLog()
+		}
+	}
 	pause := backoff{shortest: 10 * time.Millisecond, longest: 200 * time.Millisecond}
 	for attempt := 1; ; attempt++ {
 		if err := s.Delete(ctx, group.Name); err != nil && domain.KindOf(err) != domain.KindNotFound {
 			return err
 		}
 		err := s.create(ctx, group, settings, from)
-		// A consumer that found the group missing may have made it anew, from the start.
-		if domain.CodeOf(err) != "group_exists" || attempt == 5 || !pause.wait(ctx) {
+		// A consumer that found the group missing may have made it anew, from the start. And a group that is
+		// deleted has to be there again before anything but the context ends this.
+		again := domain.CodeOf(err) == "group_exists" && attempt < 5 || domain.KindOf(err) == domain.KindUnavailable
+		if !again || !pause.wait(ctx) {
 			return err
 		}
 	}
+}
+
+func beyondTheLog() error {
+	return domain.Invalid(domain.Field{Pointer: "/to", Code: "out_of_range", Detail: "The log has no such position."})
 }
 
 // Parked implements application.Groups.
