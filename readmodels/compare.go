@@ -285,7 +285,7 @@ func fieldsOf(d Document) (map[string]json.RawMessage, error) {
 		return nil, fmt.Errorf("decode document %s: %w", d.ID, err)
 	}
 	fields := map[string]json.RawMessage{}
-	flatten("", body, func(path string, value any) { fields[path] = encoded(value) })
+	flatten("", "", body, func(path, _ string, value any) { fields[path] = encoded(value) })
 	return fields, nil
 }
 

@@ -128,7 +128,11 @@ func answerCustomer(ctx context.Context, r *Reader, ask Ask) (Answer, error) {
 			customer.Spent[t.By[0]] = t.Sums[1]
 		}
 	}
-	return Answer{Body: customer, Reflects: feeding(customerOrders, ask.After), Lag: r.lagOf(customerOrders)}, nil
+	answer := Answer{Body: customer, Reflects: feeding(customerOrders, ask.After), Lag: r.lagOf(customerOrders)}
+	if ask.Explain {
+		answer.Body, err = r.explainedCustomer(ctx, g, customer)
+	}
+	return answer, err
 }
 
 // customerItem: any change of one of the customer's orders shows in the totals.

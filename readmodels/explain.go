@@ -1,12 +1,8 @@
 package readmodels
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
-	"slices"
-	"strconv"
 
 	"github.com/tidemark-dev/tidemark/domain"
 )
@@ -24,16 +20,19 @@ type Cause struct {
 }
 
 // Explanation says why a document shows what it shows: for each field (a path such as "items.0.quantity")
-// the events that changed it, oldest first. Of a field that changed more often than maxCauses times the
-// newest are listed, and Shortened says so.
+// the events that made it, oldest first. Folding a field's events alone gives the field, unless older ones
+// were left out: of each field the newest maxCauses are listed, Omitted counts the others, and Shortened
+// says that something was left out anywhere.
 type Explanation struct {
 	Fields    map[string][]Cause `json:"fields"`
 	Shortened bool               `json:"shortened,omitempty"`
+	Omitted   map[string]int     `json:"omitted,omitempty"` // events, by field
+	Sums      *Sums              `json:"sums,omitempty"`    // of answers that add up many documents
 }
 
 const maxCauses = 100
 
-// Explain folds a document of a screen event by event and tells which event changed which field.
+// Explain folds a document of a screen event by event and tells which events made which field.
 func (r *Reader) Explain(ctx context.Context, model, document string) (Explanation, error) {
 	m, err := lookup(r.engine.options.Models, model)
 	if err != nil {
@@ -43,40 +42,92 @@ func (r *Reader) Explain(ctx context.Context, model, document string) (Explanati
 }
 
 func (r *Reader) explain(ctx context.Context, m *Model, document string, bound until) (Explanation, error) {
-	explanation := Explanation{Fields: map[string][]Cause{}}
-	before := map[string]string{}
-	events := 0
-	_, err := r.foldDocument(ctx, m, document, bound, func(w *working, event domain.Recorded) error {
-		events++
-		after, err := r.shown(w)
-		if err != nil {
-			return err
-		}
-		for path := range before {
-			if _, still := after[path]; !still {
-				delete(explanation.Fields, path)
-			}
-		}
-		for path, value := range after {
-			if old, had := before[path]; !had || old != value {
-				explanation.add(path, event)
-			}
-		}
-		before = after
-		return nil
-	})
-	if err == nil && events == 0 {
+	t, leaves, err := r.trace(ctx, m, document, bound, r.shows)
+	if err == nil && t.events == 0 {
 		err = domain.NotFound("document", document)
 	}
-	return explanation, err
+	if err != nil {
+		return Explanation{}, err
+	}
+	return explanationOf(t, leaves), nil
 }
 
-func (x *Explanation) add(path string, r domain.Recorded) {
-	causes := append(x.Fields[path], causeOf(r))
-	if len(causes) > maxCauses {
-		causes, x.Shortened = slices.Delete(causes, 0, 1), true
+// trace folds a document up to a bound under the eyes of a tracer; leaves are what it shows in the end.
+func (r *Reader) trace(ctx context.Context, m *Model, document string, bound until, shows func(*working) (view, rules)) (t *tracer, leaves []leaf, err error) {
+	w, err := m.open(document, nil)
+	if err != nil {
+		return nil, nil, err
 	}
-	x.Fields[path] = causes
+	_, follow := shows(w)
+	t = newTracer(follow)
+	w, err = r.foldDocument(ctx, m, document, bound, func(w *working, event domain.Recorded) error {
+		v, _ := shows(w)
+		return t.take(event, v)
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	last, _ := shows(w)
+	leaves, err = leavesOf(last)
+	return t, leaves, err
+}
+
+// traceRow folds what a row is computed from, up to its own event.
+func (r *Reader) traceRow(ctx context.Context, m *Model, row Document) (t *tracer, leaves []leaf, unread int64, err error) {
+	stream, revision, _ := rowPlace(row.ID)
+	before, follow := rowHistory(m)
+	if before >= 0 {
+		unread = max(0, revision-before)
+	}
+	w, err := m.open(m.Document(stream), nil)
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	w.reached[stream] = unread - 1
+	t = newTracer(follow)
+	for event, err := range r.engine.options.Streams.ReadStream(ctx, stream, unread) {
+		if err != nil && domain.KindOf(err) != domain.KindUndecodable {
+			return nil, nil, 0, err
+		}
+		if event.Revision > revision {
+			break
+		}
+		if err != nil || w.apply(event) != nil {
+			w.skip(event) // the row was made, so an operator has skipped this event
+		}
+		if err := t.take(event, showsRow(w)); err != nil {
+			return nil, nil, 0, err
+		}
+	}
+	leaves, err = leavesOf(showsRow(w))
+	return t, leaves, unread, err
+}
+
+func explanationOf(t *tracer, leaves []leaf) Explanation {
+	x := Explanation{Fields: map[string][]Cause{}}
+	for _, l := range leaves {
+		if l.path != "" {
+			x.add(l.path, t, l.key, 0)
+		}
+	}
+	return x
+}
+
+// add explains a field by the events behind a key; unread is how many older events were not looked at.
+func (x *Explanation) add(path string, t *tracer, key string, unread int64) {
+	causes, omitted := t.of(key)
+	if len(t.rulesOf(key)) > 0 {
+		omitted += int(unread)
+	}
+	x.Fields[path] = append(x.Fields[path], causes...)
+	if omitted == 0 {
+		return
+	}
+	if x.Omitted == nil {
+		x.Omitted = map[string]int{}
+	}
+	x.Omitted[path] += omitted
+	x.Shortened = true
 }
 
 func causeOf(r domain.Recorded) Cause {
@@ -84,74 +135,25 @@ func causeOf(r domain.Recorded) Cause {
 		Actor: r.Meta.Actor, CommandID: r.Meta.CommandID, CorrelationID: r.Meta.CorrelationID}
 }
 
-// explainedRow says that each field of a row comes from the row's event.
-func (r *Reader) explainedRow(ctx context.Context, row Document, item any) (any, error) {
-	stream, revision, _ := rowPlace(row.ID)
-	explanation := Explanation{Fields: map[string][]Cause{}}
-	for event, err := range r.engine.options.Streams.ReadStream(ctx, stream, revision) {
-		if err != nil && domain.KindOf(err) != domain.KindUndecodable {
-			return nil, err
-		}
-		fields, err := fieldsOf(row)
-		if err != nil {
-			return nil, err
-		}
-		for path := range fields {
-			explanation.Fields[path] = []Cause{causeOf(event)}
-		}
-		break
-	}
-	return withMember(item, "explain", explanation)
-}
-
-// shown is what the document's screen shows by now: paths of plain values → their JSON.
-func (r *Reader) shown(w *working) (map[string]string, error) {
-	body, err := json.Marshal(r.shows(w))
+// explainedRow says which events made a row: its own, and for running sums those before it.
+func (r *Reader) explainedRow(ctx context.Context, m *Model, row Document, item any) (any, error) {
+	t, leaves, unread, err := r.traceRow(ctx, m, row)
 	if err != nil {
-		return nil, fmt.Errorf("explain document %s: %w", w.id, err)
+		return nil, err
 	}
-	decoder := json.NewDecoder(bytes.NewReader(body))
-	decoder.UseNumber()
-	var decoded any
-	if err := decoder.Decode(&decoded); err != nil {
-		return nil, fmt.Errorf("explain document %s: %w", w.id, err)
+	x := Explanation{Fields: map[string][]Cause{}}
+	for _, l := range leaves {
+		if l.path != "" {
+			x.add(l.path, t, l.key, unread)
+		}
 	}
-	flat := map[string]string{}
-	flatten("", decoded, func(path string, value any) { flat[path] = fmt.Sprintf("%T %v", value, value) })
-	return flat, nil
+	return withMember(item, "explain", x)
 }
 
-// flatten calls add for the plain values in a JSON value, and for its empty arrays and objects, with their paths.
-func flatten(path string, value any, add func(path string, value any)) {
-	join := func(key string) string {
-		if path == "" {
-			return key
-		}
-		return path + "." + key
-	}
-	switch v := value.(type) {
-	case map[string]any:
-		for key, inner := range v {
-			flatten(join(key), inner, add)
-		}
-		if len(v) == 0 && path != "" {
-			add(path, v)
-		}
-	case []any:
-		for i, inner := range v {
-			flatten(join(strconv.Itoa(i)), inner, add)
-		}
-		if len(v) == 0 {
-			add(path, v)
-		}
-	default:
-		add(path, v)
-	}
-}
-
-// explained puts the explanation into an answer's body, as its member "explain".
-func (r *Reader) explained(ctx context.Context, m *Model, document string, ask Ask, body any) (any, error) {
-	explanation, err := r.explain(ctx, m, document, until{revision: ask.Revision, at: ask.AsOf})
+// explained puts the explanation of a document that has taken its sources so far into an answer's body, as
+// its member "explain".
+func (r *Reader) explained(ctx context.Context, m *Model, document string, sources map[string]int64, body any) (any, error) {
+	explanation, err := r.explain(ctx, m, document, until{sources: sources})
 	if err != nil {
 		return nil, err
 	}

@@ -82,7 +82,7 @@ func (l listing) items(ctx context.Context, r *Reader, m *Model, ask Ask, docume
 			return nil, err
 		}
 		if ask.Explain {
-			if item, err = l.explained(ctx, r, m, ask, d, item); err != nil {
+			if item, err = l.explained(ctx, r, m, d, item); err != nil {
 				return nil, err
 			}
 		}
@@ -91,12 +91,12 @@ func (l listing) items(ctx context.Context, r *Reader, m *Model, ask Ask, docume
 	return items, nil
 }
 
-// explained adds to an item which events made it: a row is made by one.
-func (l listing) explained(ctx context.Context, r *Reader, m *Model, ask Ask, d Document, item any) (any, error) {
+// explained adds to an item which events made it.
+func (l listing) explained(ctx context.Context, r *Reader, m *Model, d Document, item any) (any, error) {
 	if l.rows {
-		return r.explainedRow(ctx, d, item)
+		return r.explainedRow(ctx, m, d, item)
 	}
-	return r.explained(ctx, m, d.ID, ask, item)
+	return r.explained(ctx, m, d.ID, d.Sources, item)
 }
 
 func (l listing) find(ctx context.Context, r *Reader, m *Model, find Find) ([]Document, error) {

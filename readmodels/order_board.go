@@ -93,41 +93,58 @@ func answerBoard(ctx context.Context, r *Reader, ask Ask) (Answer, error) {
 			board.Counts[t.By[0]] = t.Count
 		}
 	}
-	if board.OldestWaiting, err = r.boardRows(ctx, g, order.StatusConfirmed, "", ask.limit()); err != nil {
+	waiting, err := r.boardFind(ctx, g, order.StatusConfirmed, "", ask.limit())
+	if err != nil {
 		return Answer{}, err
 	}
-	if board.ToShip, err = r.boardRows(ctx, g, order.StatusPrepared, "", ask.limit()); err != nil {
+	prepared, err := r.boardFind(ctx, g, order.StatusPrepared, "", ask.limit())
+	if err != nil {
 		return Answer{}, err
 	}
-	return Answer{Body: board, Reflects: feeding(orderBoard, ask.After), Lag: r.lagOf(orderBoard)}, nil
+	if board.OldestWaiting, err = r.boardRows(waiting); err != nil {
+		return Answer{}, err
+	}
+	if board.ToShip, err = r.boardRows(prepared); err != nil {
+		return Answer{}, err
+	}
+	answer := Answer{Body: board, Reflects: feeding(orderBoard, ask.After), Lag: r.lagOf(orderBoard)}
+	if ask.Explain {
+		answer.Body, err = r.explainedBoard(ctx, g, board, waiting, prepared)
+	}
+	return answer, err
 }
 
-// boardRows are the orders in a status, longest there first; those that came to it before a stamp, if one is given.
-func (r *Reader) boardRows(ctx context.Context, g generation, status order.Status, before string, limit int) ([]BoardRow, error) {
+// boardFind finds the orders in a status, longest there first; those that came to it before a stamp, if one is given.
+func (r *Reader) boardFind(ctx context.Context, g generation, status order.Status, before string, limit int) ([]Document, error) {
 	where := []Condition{{Path: "status", Op: Equal, Value: string(status)}}
 	if before != "" {
 		where = append(where, Condition{Path: "since", Op: LessOrEqual, Value: before})
 	}
-	documents, err := r.documents.Find(ctx, g.documents(), Find{Where: where, Sort: []Sort{{Path: "since"}}, Limit: limit})
-	if err != nil {
-		return nil, err
-	}
+	return r.documents.Find(ctx, g.documents(), Find{Where: where, Sort: []Sort{{Path: "since"}}, Limit: limit})
+}
+
+// boardRows are what boardFind has found.
+func (r *Reader) boardRows(documents []Document) ([]BoardRow, error) {
 	rows := make([]BoardRow, 0, len(documents))
 	for _, d := range documents {
 		f, err := decodeFound[boardRow](d)
 		if err != nil {
 			return nil, err
 		}
-		row := BoardRow{OrderRow: rowView(f.id, f.revision(orderBoard), f.body.Order), Since: f.body.Since}
-		if within := r.within(status); within > 0 {
-			row.DeadlineAt = Stamp(ParseStamp(row.Since).Add(within))
-		}
-		if p := f.body.Fulfilment; p != nil {
-			row.Fulfilment, row.Reason = string(p.Status), p.Reason
-		}
-		rows = append(rows, row)
+		rows = append(rows, r.boardView(f.id, f.revision(orderBoard), f.body))
 	}
 	return rows, nil
+}
+
+func (r *Reader) boardView(id string, revision int64, d *boardRow) BoardRow {
+	row := BoardRow{OrderRow: rowView(id, revision, d.Order), Since: d.Since}
+	if within := r.within(order.Status(d.Status)); within > 0 {
+		row.DeadlineAt = Stamp(ParseStamp(row.Since).Add(within))
+	}
+	if p := d.Fulfilment; p != nil {
+		row.Fulfilment, row.Reason = string(p.Status), p.Reason
+	}
+	return row
 }
 
 // within is how long an order may stay in a status; 0 is for ever.
@@ -165,7 +182,11 @@ func (r *Reader) Deadlines(ctx context.Context, t time.Time, limit int) (due []D
 	}
 	for _, status := range []order.Status{order.StatusCreated, order.StatusConfirmed} {
 		within := r.within(status)
-		rows, err := r.boardRows(ctx, g, status, Stamp(t.Add(-within)), min(max(limit-len(due), 1), 1000))
+		found, err := r.boardFind(ctx, g, status, Stamp(t.Add(-within)), min(max(limit-len(due), 1), 1000))
+		if err != nil {
+			return nil, time.Time{}, err
+		}
+		rows, err := r.boardRows(found)
 		if err != nil {
 			return nil, time.Time{}, err
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 
@@ -13,7 +12,6 @@ import (
 
 	"github.com/tidemark-dev/tidemark/domain"
 	"github.com/tidemark-dev/tidemark/domain/inventory"
-	"github.com/tidemark-dev/tidemark/domain/order"
 )
 
 // pictures are the answers of screens at one time.
@@ -117,94 +115,6 @@ func TestThePastHasItsPrice(t *testing.T) {
 	}
 	if _, err := answerStock(t.Context(), e.Reader(), Ask{Params: map[string]string{"sku": "A"}, AsOf: s.Now()}); err != nil {
 		t.Errorf("one document: %v", err)
-	}
-}
-
-// The events that an explanation names for a field, folded alone, show what the field shows.
-func TestExplanationsAreTrue(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		s := newScript()
-		drawHistory(t, s, 40)
-		if hasGift(s) {
-			t.Skip("a line that costs nothing can decide a later price without ever moving the total")
-		}
-		e := s.side(newMemory())
-		for _, id := range []string{orderID(0), orderID(1)} {
-			x, err := e.Reader().Explain(t.Context(), "customer-orders", id)
-			if domain.KindOf(err) == domain.KindNotFound && err != nil {
-				continue
-			} else if err != nil {
-				t.Fatal(err)
-			}
-			answer, err := answerOrder(t.Context(), e.Reader(), Ask{Params: map[string]string{"id": id}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			shown := answer.Body.(Order)
-			for field, want := range map[string]string{"status": shown.Status, "total": fmt.Sprint(shown.Total), "totalItems": fmt.Sprint(shown.TotalItems)} {
-				var o order.Order
-				byID := map[string]domain.Recorded{}
-				for _, r := range s.events() {
-					byID[r.ID] = r
-				}
-				for _, cause := range x.Fields[field] {
-					o = o.Apply(byID[cause.EventID])
-				}
-				got := map[string]string{"status": string(o.Status), "total": fmt.Sprint(o.Total), "totalItems": fmt.Sprint(o.TotalItems)}[field]
-				if len(x.Fields[field]) == 0 || got != want {
-					t.Fatalf("%s of %s is %s, explained by %d events that give %s", field, id, want, len(x.Fields[field]), got)
-				}
-			}
-		}
-	})
-}
-
-// hasGift says whether any line of the history costs nothing.
-func hasGift(s *script) bool {
-	for _, r := range s.events() {
-		switch e := r.Event.(type) {
-		case order.Created:
-			for _, line := range e.Items {
-				if line.UnitPrice == 0 {
-					return true
-				}
-			}
-		case order.ItemAdded:
-			if e.UnitPrice == 0 {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-func TestExplainIsPartOfTheAnswer(t *testing.T) {
-	s := newScript()
-	shop(s)
-	e := s.side(newMemory())
-	deliver(t, e, s.deliveries())
-	for _, operation := range []string{"getOrder", "getStock", "listOrders", "listStock", "listAudit", "listStockMovements"} {
-		answer := answerTo(t, e, operation, Ask{Params: map[string]string{"id": orderID(1), "sku": "A"}, Explain: true})
-		shown := answer.Body
-		if answer.List {
-			shown = answer.Items[0]
-		}
-		var body struct {
-			Explain Explanation `json:"explain"`
-		}
-		if err := json.Unmarshal(must(json.Marshal(shown)), &body); err != nil || len(body.Explain.Fields) == 0 {
-			t.Errorf("%s: %s (%v)", operation, must(json.Marshal(shown)), err)
-		}
-	}
-	answer := answerTo(t, e, "getStock", Ask{Params: map[string]string{"sku": "A"}, Explain: true})
-	var body struct {
-		Explain Explanation `json:"explain"`
-	}
-	if err := json.Unmarshal(must(json.Marshal(answer.Body)), &body); err != nil {
-		t.Fatal(err)
-	}
-	if causes := body.Explain.Fields["reserved"]; len(causes) != 1+1 || causes[1].Type != "InventoryReserved" || causes[1].Actor != "tester" || causes[1].CommandID == "" {
-		t.Errorf("%+v", causes)
 	}
 }
 

@@ -126,8 +126,9 @@ func foldFound[D any](ctx context.Context, r *Reader, m *Model, id string, bound
 
 // until bounds a fold over the past. The zero value is no bound.
 type until struct {
-	revision *int64    // of the document's main stream; its other streams up to that event's time
-	at       time.Time // events up to then, by their own time
+	revision *int64           // of the document's main stream; its other streams up to that event's time
+	at       time.Time        // events up to then, by their own time
+	sources  map[string]int64 // exactly the events that a document has taken; nil: no bound
 }
 
 // foldDocument folds a document from its streams, with the model's own fold. Each stream is taken up to
@@ -142,6 +143,11 @@ func (r *Reader) foldDocument(ctx context.Context, m *Model, id string, bound un
 		limit := bound
 		if i > 0 {
 			limit.revision = nil
+		}
+		if at, taken := bound.sources[stream]; taken {
+			limit.revision = &at
+		} else if bound.sources != nil {
+			continue
 		}
 		last, err := r.foldStream(ctx, w, stream, limit, step)
 		if err != nil {

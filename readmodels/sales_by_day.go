@@ -92,7 +92,10 @@ func answerSales(ctx context.Context, r *Reader, ask Ask) (Answer, error) {
 		}
 		answer.Items = append(answer.Items, day)
 	}
-	return answer, nil
+	if ask.Explain {
+		answer.Items, err = r.explainedSales(ctx, answer.Items)
+	}
+	return answer, err
 }
 
 func salesWhere(ask Ask) []Condition {

@@ -13,7 +13,7 @@ import (
 func (r *Reader) single(ctx context.Context, m *Model, ask Ask, sources map[string]int64, id string, body any) (Answer, error) {
 	answer := Answer{Body: body, Reflects: reflects(sources), ETag: strconv.FormatInt(sources[m.streams(id)[0]], 10), Lag: r.lagOf(m)}
 	if ask.Explain {
-		explained, err := r.explained(ctx, m, id, ask, body)
+		explained, err := r.explained(ctx, m, id, sources, body)
 		if err != nil {
 			return Answer{}, err
 		}

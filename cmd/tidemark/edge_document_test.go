@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -200,7 +201,12 @@ func (d *documented) lookAtOrder(s shop) {
 	d.check(200, "GET", o, nil)
 	d.check(200, "GET", o+"?revision=0", nil)
 	d.check(200, "GET", o+"?asOf=2100-01-01T00:00:00Z", nil)
-	d.check(200, "GET", o+"?explain=true", nil)
+	for _, path := range []string{o, "/v1/orders", "/v1/customers/ann", "/v1/customers/ann/orders", "/v1/board", "/v1/sales", "/v1/inventory/TEA", "/v1/inventory",
+		"/v1/inventory/TEA/movements", "/v1/products/TEA", "/v1/fulfilments/" + s.order, "/v1/fulfilments", "/v1/audit"} {
+		if got := d.check(200, "GET", path+"?explain=true", nil); !bytes.Contains(got.body, []byte(`"explain":{"fields":{"`)) {
+			d.t.Errorf("%s explains nothing: %s", path, got.body)
+		}
+	}
 	d.check(200, "GET", o+"/history?type=OrderCreated", nil)
 	d.check(404, "GET", o+"?revision=99", nil)
 	d.check(200, "GET", "/v1/fulfilments/"+s.order, nil)
