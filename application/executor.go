@@ -20,7 +20,7 @@ type Options struct {
 	Attempts  int           // how often a command starts over before revision_conflict; 64
 	Backoff   time.Duration // longest pause before a command on a stream that other processes write, too; 2 ms
 	Waiting   int           // how many commands may wait for the same stream; 1024
-	StoreWait time.Duration // how long the store may leave a command without answers, in sum, before it counts as unreachable; 1500 ms
+	StoreWait time.Duration // how long the store may leave a command without answers, in sum, before it counts as unreachable; 1400 ms
 
 	Hooks Hooks
 }
@@ -95,7 +95,7 @@ func (o Options) filled() Options {
 	o.Attempts = orDefault(o.Attempts, 64)
 	o.Backoff = orDefault(o.Backoff, 2*time.Millisecond)
 	o.Waiting = orDefault(o.Waiting, 1024)
-	o.StoreWait = orDefault(o.StoreWait, 1500*time.Millisecond)
+	o.StoreWait = orDefault(o.StoreWait, 1400*time.Millisecond)
 	return o
 }
 

@@ -9,6 +9,10 @@ import (
 // gate bounds how much of a class of work is under way. What comes on top waits, briefly and in a
 // bounded queue, and is refused before any work is done for it: without that, offering more than the
 // machine can do ends with less done.
+//
+// The queue has two bounds: places, and the time that it takes to get to its end at the pace at which work
+// is being done. Who would wait longer than is allowed is refused at once; letting them wait for a refusal
+// would cost as much as serving them. So it takes bursts on a quick machine, and is short on a slow one.
 type gate struct {
 	class   string
 	slots   chan struct{}
@@ -16,15 +20,42 @@ type gate struct {
 	queue   int64
 	wait    time.Duration
 	hooks   Hooks
+
+	pace atomic.Int64 // nanoseconds from one end of work to the next while somebody waits, smoothed
+	last atomic.Int64 // when work last ended and somebody waited, in nanoseconds; 0: nobody did
 }
 
+// smoothing is how many ends of work it takes for the pace to follow.
+const smoothing = 16
+
 func newGate(class string, slots int, limits Limits, hooks Hooks) *gate {
-	return &gate{class: class, slots: make(chan struct{}, slots), queue: int64(orDefault(limits.Queue, 4*slots)), wait: limits.QueueWait, hooks: hooks}
+	return &gate{class: class, slots: make(chan struct{}, slots), queue: int64(orDefault(limits.Queue, 16*slots)), wait: limits.QueueWait, hooks: hooks}
 }
 
 // full says whether there is no use in even reading a request.
 func (g *gate) full() bool {
-	return len(g.slots) == cap(g.slots) && g.waiting.Load() >= g.queue
+	return len(g.slots) == cap(g.slots) && g.tooMany(g.waiting.Load()+1)
+}
+
+// tooMany says whether the last of so many in the queue would have to be refused. A few may always wait:
+// the pace is known by those who do.
+func (g *gate) tooMany(waiting int64) bool {
+	return waiting > g.queue || waiting > int64(cap(g.slots)) && waiting*g.pace.Load() > int64(g.wait)
+}
+
+// ended measures the pace.
+func (g *gate) ended() {
+	if g.waiting.Load() == 0 {
+		g.last.Store(0)
+		return
+	}
+	now := time.Now().UnixNano()
+	before := g.last.Swap(now)
+	if before == 0 {
+		return
+	}
+	pace := g.pace.Load() // two at once may lose a sample: it is an estimate
+	g.pace.Store(pace + (now-before-pace)/smoothing)
 }
 
 func (g *gate) shed() error {
@@ -39,7 +70,7 @@ func (g *gate) enter(ctx context.Context) (leave func(), err error) {
 		return g.entered(), nil
 	default:
 	}
-	if g.waiting.Add(1) > g.queue {
+	if g.tooMany(g.waiting.Add(1)) {
 		g.waiting.Add(-1)
 		return nil, g.shed()
 	}
@@ -59,6 +90,7 @@ func (g *gate) enter(ctx context.Context) (leave func(), err error) {
 func (g *gate) entered() func() {
 	g.hooks.InFlight(g.class, len(g.slots))
 	return func() {
+		g.ended()
 		<-g.slots
 		g.hooks.InFlight(g.class, len(g.slots))
 	}

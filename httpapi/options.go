@@ -79,8 +79,8 @@ type Limits struct {
 	Imports   int           // default 4
 	Streams   int           // live streams; default 512
 	PerClient int           // live streams of one principal; default 16
-	Queue     int           // waiting for a slot, per class; default 4 × its slots
-	QueueWait time.Duration // default 250 ms
+	Queue     int           // waiting for a slot, per class; default 16 × its slots
+	QueueWait time.Duration // longest wait for a slot; who would wait longer is refused at once; default 400 ms
 }
 
 // Hooks are called as things happen, from many goroutines; they must be quick. Nil ones are left out.
@@ -171,7 +171,7 @@ func (o Options) withDefaults() Options {
 	o.Limits.Imports = orDefault(o.Limits.Imports, 4)
 	o.Limits.Streams = orDefault(o.Limits.Streams, 512)
 	o.Limits.PerClient = orDefault(o.Limits.PerClient, 16)
-	o.Limits.QueueWait = orDefault(o.Limits.QueueWait, 250*time.Millisecond)
+	o.Limits.QueueWait = orDefault(o.Limits.QueueWait, 400*time.Millisecond)
 	if o.Feed == nil && o.Reader != nil {
 		o.Feed = readerFeed{o.Reader}
 	}
