@@ -76,6 +76,7 @@ var catalogue = map[string]entry{
 	"read_store_unavailable":  {http.StatusServiceUnavailable, "The read store can't be reached", "Lists need it; single things are answered from events. Come back after Retry-After seconds.", 1},
 	"collection_missing":      {http.StatusServiceUnavailable, "The read model is being made", "Its documents are not there yet, or were dropped just now. Come back after Retry-After seconds.", 1},
 	"stale_read_model":        {http.StatusServiceUnavailable, "The screen does not include the write yet", "state says why: lagging passes by itself; blocked needs an operator (tidemark readmodels blocked). Ask again after Retry-After seconds, with a longer Prefer: wait, or without the tidemark for an older answer.", 1},
+	"undecodable_event":       {http.StatusServiceUnavailable, "An event can't be read by this release", "Nothing was done. The history of the thing has an event that this release does not know or that is damaged; the log says which, and a newer release may be able to read it. All else works.", 5},
 	"outcome_unknown":         {http.StatusGatewayTimeout, "Nobody knows whether it was done", "The event store did not answer in time. Repeat the request with the same Idempotency-Key: it is done once at most.", 1},
 	// Defects.
 	"internal": {http.StatusInternalServerError, "Something went wrong here", "A defect of the service, not of the request. Its log has the requestId.", 0},

@@ -188,7 +188,8 @@ func TestEveryKindOfFailureHasItsAnswer(t *testing.T) {
 		{&domain.Error{Kind: domain.KindUnavailable, Code: "strange", Err: secret}, 503, "event_store_unavailable"},
 		{&domain.Error{Kind: domain.KindUnknown, Code: "outcome_unknown", Err: secret}, 504, "outcome_unknown"},
 		{&domain.Error{Kind: domain.KindStale, Code: "stale_read_model", Attrs: map[string]string{"state": "blocked"}}, 503, "stale_read_model"},
-		{&domain.Error{Kind: domain.KindUndecodable, Code: "undecodable_event", Message: "stream x"}, 500, "internal"},
+		{&domain.Error{Kind: domain.KindUndecodable, Code: "undecodable_event", Message: "stream x"}, 503, "undecodable_event"},
+		{&domain.Error{Kind: domain.KindUndecodable, Code: "unknown_event_type", Message: "stream x"}, 503, "undecodable_event"},
 		{&domain.Error{Kind: domain.KindInvalid, Code: "idempotency_key_reused"}, 422, "idempotency_key_reused"},
 		{fmt.Errorf("carry out: %w", domain.Refuse("order_empty", "No.")), 409, "order_empty"},
 		{context.DeadlineExceeded, 504, "outcome_unknown"},
@@ -203,6 +204,9 @@ func TestEveryKindOfFailureHasItsAnswer(t *testing.T) {
 			if strings.Contains(got.Body.String(), inner) {
 				t.Errorf("%v: the answer tells %q", c.err, inner)
 			}
+		}
+		if detail, _ := p["detail"].(string); detail == "" {
+			t.Errorf("%s: no detail", c.code)
 		}
 		if p["requestId"] != "r-1" || p["instance"] != "/v1/orders/"+someOrder+"/confirm" || p["status"] != float64(c.status) {
 			t.Errorf("problem %v", p)

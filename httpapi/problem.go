@@ -41,7 +41,7 @@ var fallback = map[domain.Kind]string{
 	domain.KindInvalid: "invalid_request", domain.KindNotFound: "not_found", domain.KindForbidden: "forbidden",
 	domain.KindRefused: "refused", domain.KindConflict: "revision_conflict", domain.KindMismatch: "revision_mismatch",
 	domain.KindUnavailable: "event_store_unavailable", domain.KindUnknown: "outcome_unknown", domain.KindStale: "stale_read_model",
-	domain.KindMalformed: "malformed_request",
+	domain.KindMalformed: "malformed_request", domain.KindUndecodable: "undecodable_event",
 }
 
 // alias is the code in the catalogue for one that tells more than callers need.
@@ -74,8 +74,8 @@ func problemOfRefusal(e *domain.Error) Problem {
 			return problem("internal", "")
 		}
 	}
-	if code == "internal" {
-		return problem("internal", "")
+	if code == "internal" || code == "undecodable_event" { // what they say is for the log
+		return problem(code, "")
 	}
 	p := problem(code, e.Message)
 	p.CurrentRevision = e.Revision
@@ -125,6 +125,9 @@ func problem(code, detail string) Problem {
 		code, detail = "internal", ""
 		e = catalogue[code]
 	}
+	if detail == "" {
+		detail = e.help
+	}
 	return Problem{Type: "/docs/errors/" + code, Title: e.title, Status: e.status, Detail: detail, Code: code, retryAfter: e.retry}
 }
 
@@ -158,7 +161,7 @@ func (s *Server) handleError(err error, c echo.Context) {
 	p := problemOf(err)
 	r := requestOf(c)
 	r.code = p.Code
-	if p.Status >= http.StatusInternalServerError && p.Code == "internal" {
+	if p.Code == "internal" || p.Code == "undecodable_event" {
 		s.log.Error("a request failed", "operation", r.operation, "request_id", r.id, "error", err)
 	}
 	if c.Response().Committed {

@@ -22,6 +22,7 @@ type Blocked struct {
 	Revision   int64  `json:"revision"`
 	EventID    string `json:"eventId"`
 	Type       string `json:"type"`
+	Event      string `json:"event"` // as Type
 	Code       string `json:"code"`
 	Reason     string `json:"reason"`
 	Attempts   int64  `json:"attempts"`
@@ -148,7 +149,7 @@ func (b *blocks) record(ctx context.Context, g generation, r domain.Recorded, ca
 			*v = Blocked{Since: Stamp(now)}
 		}
 		v.Model, v.Generation, v.Stream, v.Document = g.model.Name, g.number, r.Stream, g.model.Document(r.Stream)
-		v.Revision, v.EventID, v.Type = r.Revision, r.ID, r.Type
+		v.Revision, v.EventID, v.Type, v.Event = r.Revision, r.ID, r.Type, r.Type
 		v.Code, v.Reason = reasonOf(cause)
 		v.Attempts++
 		v.LastTried = Stamp(now)

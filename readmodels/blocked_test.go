@@ -89,7 +89,7 @@ func TestSkipIsOnRecord(t *testing.T) {
 	s.append("inventory-A", inventory.Received{Quantity: 2})
 	deliver(t, e, s.deliveries())
 	blocked, err := e.Operations().Blocked(t.Context(), "stock_levels", 0)
-	if err != nil || len(blocked) != 1 || blocked[0].Type != "StockBeamedUp" || blocked[0].Code != "undecodable_event" {
+	if err != nil || len(blocked) != 1 || blocked[0].Type != "StockBeamedUp" || blocked[0].Event != blocked[0].Type || blocked[0].Code != "undecodable_event" {
 		t.Fatalf("an unknown type: %+v, %v", blocked, err)
 	}
 	skipped, err := e.Operations().Skip(t.Context(), "stock_levels", []string{"inventory-A"}, "olga")

@@ -125,7 +125,10 @@ func (o *Operations) countBlocked(ctx context.Context, g generation) (int64, err
 // stall is seen by the lack of progress although there is work, whatever the connections look like.
 func (o *Operations) judge(ctx context.Context, m *Model, record generations, lag lagNow, shown *ReadModel) {
 	if shown.Blocked > 0 {
-		shown.Cause = fmt.Sprintf("%d blocked streams: an event of each can't be applied", shown.Blocked)
+		shown.Cause = fmt.Sprintf("%d streams are blocked: an event of each can't be applied", shown.Blocked)
+		if shown.Blocked == 1 {
+			shown.Cause = "1 stream is blocked: an event of it can't be applied"
+		}
 		shown.Command = "tidemark readmodels blocked " + m.Name
 	}
 	stuck := o.engine.options.StallAfter
