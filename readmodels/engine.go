@@ -86,6 +86,7 @@ type Engine struct {
 func New(options Options) *Engine {
 	options = options.withDefaults()
 	options.Streams = heed(options.Streams)
+	options.Documents = inTime(options.Documents)
 	asked := newGuard(options.Documents, options.Hooks.Breaker)
 	e := &Engine{
 		options:  options,

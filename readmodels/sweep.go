@@ -99,7 +99,9 @@ func (f *follower) checkSome(ctx context.Context, g generation, streams []string
 		ids = append(ids, g.model.Document(s))
 	}
 	slices.Sort(ids)
-	documents, err := e.options.Documents.Load(ctx, g.documents(), slices.Compact(ids))
+	bounded, cancel := context.WithTimeout(ctx, loadWithin) // the next look is not far
+	defer cancel()
+	documents, err := e.options.Documents.Load(bounded, g.documents(), slices.Compact(ids))
 	if err != nil {
 		return false
 	}
@@ -174,6 +176,8 @@ func (f *follower) persist(ctx context.Context) {
 }
 
 func (e *Engine) storeCheckpoint(ctx context.Context, g generation, note tailNote) error {
+	ctx, cancel := context.WithTimeout(ctx, writeWithin)
+	defer cancel()
 	_, err := changeNote(ctx, e.options.Documents, tailNotes, g.id(), func(stored *tailNote, exists bool) error {
 		if exists && stored.Position >= note.Position || note.Position == 0 {
 			return errUnchanged
