@@ -24,6 +24,7 @@ const maxAnswer = 64 << 20
 type apiClient struct {
 	base  string // "http://127.0.0.1:8080"
 	token string
+	own   bool // the service runs in this process, for this one command
 	http  *http.Client
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,7 +35,7 @@ every state, failures included. Everything goes through the public API; running 
 			if err != nil {
 				return err
 			}
-			return runDemo(command.Context(), client, options, command.OutOrStdout(), command.ErrOrStderr())
+			return program.runDemo(command.Context(), client, options)
 		},
 	}
 	command.Flags().IntVar(&options.orders, "orders", 300, "how many orders")
@@ -71,7 +72,7 @@ type demoAccount struct {
 type demoExample struct{ order, customer, account, sku string }
 
 // runDemo builds the shop and prints what it made.
-func runDemo(ctx context.Context, client *apiClient, options demoOptions, out, progress io.Writer) error {
+func (p *program) runDemo(ctx context.Context, client *apiClient, options demoOptions) error {
 	if options.orders < 1 || options.customers < 1 || options.callers < 1 {
 		return usageError{errors.New("--orders, --customers and --callers are at least 1")}
 	}
@@ -91,7 +92,7 @@ func runDemo(ctx context.Context, client *apiClient, options demoOptions, out, p
 		{"customer accounts", len(shop.accounts), shop.openAccount},
 		{"orders", options.orders, shop.order},
 	}
-	bars := newBars(progress)
+	bars := newBars(p.errs)
 	for _, stage := range stages {
 		bar := bars.add(stage.name, int64(stage.count))
 		err := forEach(ctx, stage.count, options.callers, func(ctx context.Context, i int) error {
@@ -105,8 +106,7 @@ func runDemo(ctx context.Context, client *apiClient, options demoOptions, out, p
 		}
 	}
 	bars.wait()
-	shop.summary(out, options, time.Since(began))
-	return nil
+	return shop.summary(p, options, time.Since(began))
 }
 
 // forEach calls do for 0..count-1 from several goroutines and stops at the first error.
@@ -307,19 +307,36 @@ func (o *orderAtWork) note(ctx context.Context, account demoAccount) error {
 	return nil
 }
 
-func (s *demoShop) summary(out io.Writer, options demoOptions, took time.Duration) {
-	fmt.Fprintf(out, "\nA shop with %d products, %d customers and %d orders, in %.1f s (seed %d).\n\n",
-		len(s.products), len(s.accounts), options.orders, took.Seconds(), options.seed)
-	for _, status := range []string{"created", "confirmed", "prepared", "shipped", "cancelled"} {
-		fmt.Fprintf(out, "  %-10s %5d\n", status, s.statuses[status])
-	}
+// summary tells what was made. Orders that were left confirmed are being prepared meanwhile.
+func (s *demoShop) summary(p *program, options demoOptions, took time.Duration) error {
 	base := s.client.base
-	fmt.Fprintf(out, "\nLook at it:\n")
-	for _, line := range [][2]string{
-		{"order desk", "/v1/board"}, {"an order", "/v1/orders/" + s.example.order}, {"its history", "/v1/orders/" + s.example.order + "/history"},
+	links := [][2]string{
+		{"console", "/console"}, {"order desk", "/v1/board"}, {"an order", "/v1/orders/" + s.example.order}, {"its history", "/v1/orders/" + s.example.order + "/history"},
 		{"a customer", "/v1/customers/" + s.example.customer + "/orders"}, {"an account", "/v1/accounts/" + s.example.account + "/statement"},
 		{"low stock", "/v1/inventory?lowStock=true"}, {"sales", "/v1/sales"}, {"API docs", "/docs"},
-	} {
-		fmt.Fprintf(out, "  %-12s %s%s\n", line[0], base, line[1])
 	}
+	if p.json {
+		at := map[string]string{}
+		for _, link := range links {
+			at[link[0]] = base + link[1]
+		}
+		return printJSON(p.out, map[string]any{"products": len(s.products), "customers": len(s.accounts), "orders": options.orders,
+			"statuses": s.statuses, "seed": options.seed, "seconds": took.Seconds(), "links": at})
+	}
+	var text strings.Builder
+	fmt.Fprintf(&text, "\nA shop with %d products, %d customers and %d orders, in %.1f s (seed %d).\n\n",
+		len(s.products), len(s.accounts), options.orders, took.Seconds(), options.seed)
+	for _, status := range []string{"created", "confirmed", "prepared", "shipped", "cancelled"} {
+		note := ""
+		if status == "confirmed" && s.statuses[status] > 0 {
+			note = "   being prepared by the fulfilment"
+		}
+		fmt.Fprintf(&text, "  %-10s %5d%s\n", status, s.statuses[status], note)
+	}
+	fmt.Fprintf(&text, "\nLook at it:\n")
+	for _, link := range links {
+		fmt.Fprintf(&text, "  %-12s %s%s\n", link[0], base, link[1])
+	}
+	_, err := io.WriteString(p.out, text.String())
+	return err
 }

@@ -39,7 +39,6 @@ type eventLine struct {
 
 func eventsCommand(p *program) *cobra.Command {
 	command := &cobra.Command{Use: "events", Short: "look at, export, import and prove the log", Args: cobra.NoArgs, RunE: groupUsage}
-	command.PersistentFlags().BoolVar(&p.json, "json", false, "print JSON")
 	command.AddCommand(showEvents(p), tailEvents(p), exportEvents(p), importEvents(p), checkEvents(p), verifyEvents(p), checkpointCommand(p))
 	return command
 }
@@ -75,6 +74,9 @@ func showEvents(p *program) *cobra.Command {
 	command := &cobra.Command{Use: "show STREAM", Short: "one stream, decoded", Args: cobra.ExactArgs(1)}
 	command.Flags().Int64Var(&from, "from", 0, "first revision")
 	command.RunE = func(command *cobra.Command, args []string) error {
+		if from < 0 {
+			return usageError{fmt.Errorf("--from %d is below 0", from)}
+		}
 		ctx := command.Context()
 		return p.withEvents(ctx, func(store *esdb.Store) error {
 			found := false
@@ -206,71 +208,87 @@ pseudonyms; such events carry no hashes, because their content is no longer what
 	command.Flags().StringVar(&stream, "stream", "", "only this stream")
 	command.Flags().StringSliceVar(&prefixes, "prefix", domainPrefixes, "stream prefixes")
 	command.Flags().BoolVar(&mask, "mask", false, "replace personal fields by pseudonyms")
-	command.RunE = func(command *cobra.Command, _ []string) (err error) {
+	command.RunE = func(command *cobra.Command, _ []string) error {
 		ctx := command.Context()
-		target := p.out
-		if out != "-" {
-			file, err := os.OpenFile(out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-			if err != nil {
-				return err
-			}
-			defer func() { err = errors.Join(err, file.Sync(), file.Close()) }()
-			target = file
-		}
 		return p.withEvents(ctx, func(store *esdb.Store) error {
 			events := store.ReadAllRaw(ctx, domain.From{}, prefixes)
 			if stream != "" {
 				events = store.ReadStreamRaw(ctx, stream, 0)
 			}
-			return p.export(target, events, mask)
+			count := int64(0)
+			err := exportTo(out, p.out, func(target io.Writer) (err error) {
+				count, err = p.export(target, events, mask)
+				if err == nil && count == 0 && stream != "" {
+					err = fmt.Errorf("stream %s has no events", stream)
+				}
+				return err
+			})
+			if err != nil || out == "-" {
+				return err
+			}
+			return p.say(map[string]any{"events": count, "file": out}, "%d events are in %s.", count, out)
 		})
 	}
 	return command
 }
 
-func (p *program) export(target io.Writer, events iter.Seq2[codec.Raw, error], mask bool) error {
+// exportTo gives write a new file, which is removed again if writing fails, or standard output.
+func exportTo(path string, standard io.Writer, write func(io.Writer) error) error {
+	if path == "-" {
+		return write(standard)
+	}
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(write(file), file.Sync(), file.Close()); err != nil {
+		return errors.Join(err, os.Remove(path)) // half an export looks like a whole one
+	}
+	return nil
+}
+
+func (p *program) export(target io.Writer, events iter.Seq2[codec.Raw, error], mask bool) (count int64, err error) {
 	encoder := json.NewEncoder(target)
 	masker := newMasker()
 	shown := newBars(p.errs)
 	line := shown.add("events", 0)
 	defer func() { line.finish(); shown.wait() }()
 	for raw, err := range events {
+		if err == nil && mask {
+			raw, err = masker.mask(raw)
+		}
+		if err == nil {
+			err = encoder.Encode(lineOf(raw))
+		}
 		if err != nil {
-			return err
+			return count, err
 		}
-		if mask {
-			if raw, err = masker.mask(raw); err != nil {
-				return err
-			}
-		}
-		if err := encoder.Encode(lineOf(raw)); err != nil {
-			return err
-		}
+		count++
 		line.increment(1)
 	}
-	return nil
+	return count, nil
 }
 
 func checkEvents(p *program) *cobra.Command {
 	return &cobra.Command{Use: "check", Short: "look for events that this release can't read; exit code 1 if there are any", Args: cobra.NoArgs, RunE: func(command *cobra.Command, _ []string) error {
 		ctx := command.Context()
 		return p.withEvents(ctx, func(store *esdb.Store) error {
-			unreadable, total := 0, 0
+			unreadable, total := []string{}, 0
 			for raw, err := range store.ReadAllRaw(ctx, domain.From{}, domainPrefixes) {
 				if err != nil {
 					return err
 				}
 				total++
 				if _, err := codec.Decode(raw); err != nil {
-					unreadable++
-					fmt.Fprintf(p.out, "%s@%d %s: %v\n", raw.Stream, raw.Revision, raw.Type, err)
+					unreadable = append(unreadable, fmt.Sprintf("%s@%d %s: %v", raw.Stream, raw.Revision, raw.Type, err))
 				}
 			}
-			fmt.Fprintf(p.out, "%d events read, %d unreadable.\n", total, unreadable)
-			if unreadable > 0 {
-				return errDrift
+			err := p.say(map[string]any{"events": total, "unreadable": unreadable},
+				"%s%d events read, %d unreadable.", lines(unreadable), total, len(unreadable))
+			if err == nil && len(unreadable) > 0 {
+				err = errDrift
 			}
-			return nil
+			return err
 		})
 	}}
 }

@@ -54,7 +54,7 @@ func surveyEvents(path string) (eventSurvey, error) {
 			tip.Revision = domain.NoStream
 		}
 		if !importable(raw.Stream) {
-			return fmt.Errorf("%s is none of the shop's streams", raw.Stream)
+			return fmt.Errorf("%q is none of the shop's streams", raw.Stream)
 		}
 		if raw.Revision != tip.Revision+1 {
 			return fmt.Errorf("%s has revision %d after %d", raw.Stream, raw.Revision, tip.Revision)
@@ -132,8 +132,7 @@ func (p *program) importEvents(ctx context.Context, store *esdb.Store, path stri
 	if err = errors.Join(err, flush()); err != nil {
 		return err
 	}
-	fmt.Fprintf(p.out, "%d events are in the log.\n", total)
-	return nil
+	return p.say(map[string]any{"events": total, "done": true}, "%d events are in the log.", total)
 }
 
 // appendRun appends consecutive events of one stream at exactly their revisions. Events that are stored

@@ -49,8 +49,8 @@ func (p *program) verifyEvents(ctx context.Context, store *esdb.Store, streams [
 			return err
 		}
 	}
-	bad := 0
-	report := func(err error) { bad++; fmt.Fprintln(p.out, err) }
+	bad := []string{}
+	report := func(err error) { bad = append(bad, err.Error()) }
 	if len(streams) > 0 {
 		for _, stream := range streams {
 			for raw, err := range store.ReadStreamRaw(ctx, stream, 0) {
@@ -58,6 +58,9 @@ func (p *program) verifyEvents(ctx context.Context, store *esdb.Store, streams [
 					return err
 				}
 				checker.take(raw, report)
+			}
+			if _, seen := checker.tips[stream]; !seen {
+				report(fmt.Errorf("stream %s has no events", stream))
 			}
 		}
 	} else {
@@ -79,11 +82,12 @@ func (p *program) verifyEvents(ctx context.Context, store *esdb.Store, streams [
 			report(fmt.Errorf("the log has %d events, the checkpoint of %s had %d", rolling.events, expected.At.Format(time.RFC3339), expected.Events))
 		}
 	}
-	fmt.Fprintf(p.out, "%d events in %d streams verified, %d bad.\n", checker.events, len(checker.tips), bad)
-	if bad > 0 {
-		return errDrift
+	err := p.say(map[string]any{"events": checker.events, "streams": len(checker.tips), "bad": bad},
+		"%s%d events in %d streams verified, %d bad.", lines(bad), checker.events, len(checker.tips), len(bad))
+	if err == nil && len(bad) > 0 {
+		err = errDrift
 	}
-	return nil
+	return err
 }
 
 // chainChecker follows the chains of many streams at once and stays silent about a stream after its
@@ -180,8 +184,7 @@ The key is an Ed25519 private key (PEM, PKCS 8); one that is missing is made.`}
 			if err := os.WriteFile(out, append(text, '\n'), 0o644); err != nil {
 				return err
 			}
-			fmt.Fprintf(p.out, "%s: %d events, %s\n", out, c.Events, c.Hash)
-			return nil
+			return p.say(c, "%s: %d events, %s", out, c.Events, c.Hash)
 		})
 	}
 	return command

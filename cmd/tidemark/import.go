@@ -50,7 +50,6 @@ their own: a changed file is another import.`,
 		},
 	}
 	orders.Flags().StringVar(&results, "results", "", "where outcomes go (default FILE.results)")
-	orders.Flags().BoolVar(&p.json, "json", false, "print the summary as JSON")
 	command.AddCommand(orders)
 	return command
 }
@@ -104,11 +103,7 @@ func (p *program) importOrders(ctx context.Context, client *apiClient, path, res
 	if err != nil {
 		return fmt.Errorf("stopped after %d lines; the same command goes on from there: %w", summary.done(), err)
 	}
-	if p.json {
-		err = printJSON(p.out, summary)
-	} else {
-		fmt.Fprintf(p.out, "%d created, %d refused, %d already done; outcomes in %s\n", summary.Created, summary.Refused, summary.Skipped, resultsPath)
-	}
+	err = p.say(summary, "%d created, %d refused, %d already done; outcomes in %s", summary.Created, summary.Refused, summary.Skipped, resultsPath)
 	if refused := summary.Refused + summary.Before; err == nil && refused > 0 {
 		return fmt.Errorf("%d of %d lines were refused; put them, corrected, into a file of their own", refused, summary.done())
 	}

@@ -93,6 +93,7 @@ Every setting is a variable and a flag of the same name; the flag wins.`,
 		RunE:              p.serve(roleAll),
 	}
 	bindFlags(root.PersistentFlags())
+	root.PersistentFlags().BoolVar(&p.json, "json", false, "print JSON instead of tables and sentences")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
 		&cobra.Command{Use: "serve", Short: "run API, workers and, unless told otherwise, the embedded node", Args: cobra.NoArgs, RunE: p.serve(roleAll)},

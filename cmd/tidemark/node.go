@@ -31,7 +31,7 @@ loopback. docs/node.md lists what it supports.`,
 	command.Flags().StringVar(&advertise, "advertise", "", "host:port told to clients that discover nodes; empty: the address listened on")
 	command.AddCommand(
 		&cobra.Command{Use: "stats", Short: "what is in the file", Args: cobra.NoArgs, RunE: func(command *cobra.Command, _ []string) error {
-			return p.withLog(p.logPath(), func(log *eventlog.Log) error { return printJSON(p.out, log.Stats()) })
+			return p.withLog(p.logPath(), p.logStats)
 		}},
 		&cobra.Command{Use: "check [FILE]", Short: "prove that the file, or a backup, is sound", Args: cobra.MaximumNArgs(1), RunE: func(command *cobra.Command, args []string) error {
 			return p.checkLog(command.Context(), args)
@@ -131,9 +131,17 @@ func (p *program) checkLog(ctx context.Context, args []string) error {
 		if err := errors.Join(log.Check(ctx), log.Close()); err != nil {
 			return fmt.Errorf("%s is not sound: %w", path, err)
 		}
-		fmt.Fprintf(p.out, "%s is sound: %d events in %d streams.\n", path, stats.Events, stats.Streams)
-		return nil
+		return p.say(map[string]any{"file": path, "events": stats.Events, "streams": stats.Streams, "sound": true},
+			"%s is sound: %d events in %d streams.", path, stats.Events, stats.Streams)
 	})
+}
+
+// logStats prints what is in the file; what a running node counts besides is in its metrics.
+func (p *program) logStats(log *eventlog.Log) error {
+	s := log.Stats()
+	return p.say(map[string]int64{"head": s.Head, "events": s.Events, "streams": s.Streams, "fileBytes": s.FileBytes, "walBytes": s.WALBytes},
+		"%d events in %d streams; the newest is at position %d. The file has %d bytes, what is not merged into it yet %d.",
+		s.Events, s.Streams, s.Head, s.FileBytes, s.WALBytes)
 }
 
 // backupLog writes a consistent copy; SQLite itself coordinates with the process that writes the log.
@@ -145,8 +153,7 @@ func (p *program) backupLog(ctx context.Context, target string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(p.out, "%s: %d bytes.\n", target, info.Size())
-	return nil
+	return p.say(map[string]any{"file": target, "bytes": info.Size()}, "%s: %d bytes.", target, info.Size())
 }
 
 // withCopy gives do a copy of a log in a directory that is removed afterwards.
@@ -179,17 +186,20 @@ func restoreCommand(p *program) *cobra.Command {
 		if !p.needsYes(yes, fmt.Sprintf("Restore %s to %s; what is there is kept beside it, and documents are made anew.", args[0], data.file(logFile))) {
 			return nil
 		}
-		return p.restore(data, args[0])
+		return p.restore(command.Context(), data, args[0])
 	}
 	return command
 }
 
 // restore moves the old files aside and copies the backup in. The rename comes last: a crash before it
 // leaves the old log aside and whole, never a half-copied one in place.
-func (p *program) restore(data *dataDir, backup string) error {
+func (p *program) restore(ctx context.Context, data *dataDir, backup string) error {
 	incoming := data.file(logFile + ".incoming")
 	if err := copyFile(backup, incoming); err != nil {
 		return err
+	}
+	if err := sound(ctx, incoming); err != nil {
+		return errors.Join(fmt.Errorf("%s is not put in place: %w", backup, err), os.Remove(incoming))
 	}
 	suffix := ".before-" + time.Now().UTC().Format("20060102T150405Z")
 	for _, name := range []string{logFile, logFile + "-wal", logFile + "-shm", documentsFile, documentsFile + "-wal", documentsFile + "-shm"} {
@@ -200,8 +210,17 @@ func (p *program) restore(data *dataDir, backup string) error {
 	if err := os.Rename(incoming, data.file(logFile)); err != nil {
 		return err
 	}
-	fmt.Fprintf(p.out, "%s is in place; what was there has the ending %s.\n", data.file(logFile), suffix)
-	return nil
+	return p.say(map[string]any{"file": data.file(logFile), "before": suffix},
+		"%s is in place; what was there has the ending %s.", data.file(logFile), suffix)
+}
+
+// sound proves a log that nobody else has open.
+func sound(ctx context.Context, path string) error {
+	log, err := eventlog.Open(path, eventlog.Options{})
+	if err != nil {
+		return err
+	}
+	return errors.Join(log.Check(ctx), log.Close())
 }
 
 func copyFile(from, to string) (err error) {
@@ -231,9 +250,9 @@ func scavengeCommand(p *program) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(p.out, "%d events (%d bytes) of %d streams removed.\nThe file keeps its size and uses the space again; \"tidemark node compact\" gives it back.\n",
+			return p.say(map[string]int64{"events": result.Events, "bytes": result.Bytes, "streams": result.Streams},
+				"%d events (%d bytes) of %d streams removed.\nThe file keeps its size and uses the space again; \"tidemark node compact\" gives it back.",
 				result.Events, result.Bytes, result.Streams)
-			return nil
 		})
 	}
 	return command
@@ -265,6 +284,5 @@ func (p *program) compactLog(ctx context.Context, path string) (err error) {
 	if err != nil {
 		return plainOpen(path, err)
 	}
-	fmt.Fprintf(p.out, "%s: %d bytes, %d before.\n", path, after, before)
-	return nil
+	return p.say(map[string]any{"file": path, "bytes": after, "before": before}, "%s: %d bytes, %d before.", path, after, before)
 }

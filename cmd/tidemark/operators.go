@@ -46,7 +46,9 @@ func (p *program) service(ctx context.Context, do func(*apiClient) error) error 
 	if err != nil {
 		return err
 	}
-	workErr := do(newAPIClient(app.url, ""))
+	own := newAPIClient(app.url, "")
+	own.own = true
+	workErr := do(own)
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
 	defer cancel()
 	return errors.Join(workErr, app.stop(stopping))
@@ -60,7 +62,7 @@ type operation struct {
 	path       func(args []string) string
 	body       func(args []string) (any, error)
 	list       bool                                // read to its end, page by page
-	print      func(p *program, body []byte) error // nil: the answer as JSON
+	print      func(p *program, body []byte) error // nil: a field a line
 	complete   []string                            // what the first argument may be
 }
 
@@ -83,19 +85,24 @@ func (p *program) perform(ctx context.Context, client *apiClient, o operation, a
 		if err != nil {
 			return err
 		}
-		if p.json || o.print == nil {
-			return printRaw(p.out, whole)
-		}
-		return o.print(p, whole)
+		return p.answered(whole, o.print)
 	}
 	got, err := client.call(ctx, o.method, o.path(args), body, nil)
 	if err != nil {
 		return err
 	}
-	if p.json || o.print == nil {
-		return printRaw(p.out, got.body)
+	return p.answered(got.body, o.print)
+}
+
+// answered prints an answer of the service: as JSON, in its own way, or a field a line.
+func (p *program) answered(body []byte, print func(*program, []byte) error) error {
+	switch {
+	case p.json:
+		return printRaw(p.out, body)
+	case print != nil:
+		return print(p, body)
 	}
-	return o.print(p, got.body)
+	return printFields(p, body)
 }
 
 // completing offers names to the shell for a command's first argument; file names never fit.
@@ -123,6 +130,22 @@ type job struct {
 	Result map[string]any `json:"result"`
 }
 
+// leave is what an interruption does with a job: it goes on in a service, and is cancelled where the
+// service is this very process, since nobody else would bring it to an end.
+func (p *program) leave(ctx context.Context, client *apiClient, j job) error {
+	if !client.own {
+		return fmt.Errorf("job %s goes on in the service; tidemark readmodels cancel %s ends it: %w", j.ID, j.ID, context.Cause(ctx))
+	}
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
+	defer cancel()
+	path := "/v1/ops/jobs/" + escaped(j.ID)
+	_, err := client.call(ending, "DELETE", path, nil, nil)
+	for err == nil && j.State == "running" {
+		_, err = client.call(ending, "GET", path, nil, &j)
+	}
+	return errors.Join(fmt.Errorf("%s of %s was cancelled: %w", j.Kind, j.Target, context.Cause(ctx)), err)
+}
+
 // runJob starts a job and follows it to its end with a progress bar. Interrupting stops the following,
 // not the job, unless the job runs in this very process.
 func (p *program) runJob(ctx context.Context, client *apiClient, path string, body any) (job, error) {
@@ -140,9 +163,11 @@ func (p *program) runJob(ctx context.Context, client *apiClient, path string, bo
 		select {
 		case <-time.After(200 * time.Millisecond):
 		case <-ctx.Done():
-			return j, fmt.Errorf("job %s goes on in the service: %w", j.ID, ctx.Err())
+			return j, p.leave(ctx, client, j)
 		}
-		if _, err := client.call(ctx, "GET", "/v1/ops/jobs/"+escaped(j.ID), nil, &j); err != nil {
+		if _, err := client.call(ctx, "GET", "/v1/ops/jobs/"+escaped(j.ID), nil, &j); ctx.Err() != nil {
+			return j, p.leave(ctx, client, j)
+		} else if err != nil {
 			return j, err
 		}
 		line.set(j.Progress.Done, j.Progress.Total)
@@ -158,6 +183,6 @@ func (p *program) needsYes(yes bool, plan string) bool {
 	if yes {
 		return true
 	}
-	fmt.Fprintf(p.out, "%s\nNothing was done; repeat with --yes to do it.\n", plan)
+	_ = p.say(map[string]any{"plan": plan, "done": false}, "%s\nNothing was done; repeat with --yes to do it.", plan) // as with any output
 	return false
 }

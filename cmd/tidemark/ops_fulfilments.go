@@ -13,7 +13,6 @@ import (
 // fulfilmentsCommand is an operator's view of the processes between confirmed and shipped.
 func fulfilmentsCommand(p *program) *cobra.Command {
 	command := &cobra.Command{Use: "fulfilments", Short: "look after fulfilment processes", Args: cobra.NoArgs, RunE: groupUsage}
-	command.PersistentFlags().BoolVar(&p.json, "json", false, "print JSON")
 	process := func(args []string) string { return "/v1/fulfilments/" + escaped(args[0]) }
 	var status, olderThan string
 	list := operation{use: "list", short: "processes under way, oldest first", args: cobra.NoArgs, method: "GET", list: true, print: printFulfilments,

@@ -31,7 +31,6 @@ type modelRow struct {
 
 func readmodelsCommand(p *program) *cobra.Command {
 	command := &cobra.Command{Use: "readmodels", Short: "look after the read models", Args: cobra.NoArgs, RunE: groupUsage}
-	command.PersistentFlags().BoolVar(&p.json, "json", false, "print JSON")
 	one := func(o operation) *cobra.Command {
 		o.args, o.complete = cobra.ExactArgs(1), modelNames()
 		return o.command(p)
@@ -42,8 +41,8 @@ func readmodelsCommand(p *program) *cobra.Command {
 		one(operation{use: "show NAME", short: "one read model", method: "GET", path: modelPath("")}),
 		one(operation{use: "blocked NAME", short: "streams that wait behind an event that can't be applied", method: "GET", list: true,
 			path: modelPath("/blocked"), print: printBlocked}),
-		jobCommand(p, "pause", "stop applying events; queries go on with what is there"),
-		jobCommand(p, "resume", "apply events again"),
+		jobCommand(p, "pause", "stop applying events; queries go on with what is there", "is paused"),
+		jobCommand(p, "resume", "apply events again", "applies events again"),
 		streamsCommand(p, "retry", "try blocked streams again after a repair", false),
 		streamsCommand(p, "skip", "go past the event that blocks; on record", true),
 		rebuildCommand(p),
@@ -173,7 +172,7 @@ func streamsCommand(p *program, name, short string, destroys bool) *cobra.Comman
 			if err != nil {
 				return err
 			}
-			return printRaw(p.out, got.body)
+			return p.answered(got.body, nil)
 		})
 	}
 	return command
@@ -190,13 +189,7 @@ func rebuildCommand(p *program) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := printJSON(p.out, j.Result); err != nil {
-				return err
-			}
-			if !switchOver && !p.json {
-				fmt.Fprintf(p.out, "Serve from it with: tidemark readmodels switch %s --yes\n", args[0])
-			}
-			return nil
+			return p.printRebuilt(args[0], j.Result, switchOver)
 		})
 	}
 	return command
@@ -220,14 +213,34 @@ func generationCommand(p *program, name, short string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return printJSON(p.out, j.Result)
+			return p.say(j.Result, "%s serves from generation %.0f.", args[0], figure(j.Result, "generation"))
 		})
 	}
 	return command
 }
 
+// printRebuilt tells what was built, what is other than in the live generation, and what comes next.
+func (p *program) printRebuilt(name string, result map[string]any, serves bool) error {
+	next := "It serves now; the one before stays for: tidemark readmodels rollback " + name + " --yes"
+	if !serves {
+		next = "Serve from it with: tidemark readmodels switch " + name + " --yes"
+	}
+	err := p.say(result, "Generation %.0f of %s is built from %.0f events. Compared with the one that was live: %.0f checked, %.0f differing.\n%s",
+		figure(result, "generation"), name, figure(result, "events"), figure(result, "checked"), figure(result, "differing"), next)
+	if err == nil && !p.json {
+		printDifferences(p, result["differences"])
+	}
+	return err
+}
+
+// figure is a number of a job's result.
+func figure(result map[string]any, name string) float64 {
+	n, _ := result[name].(float64)
+	return n
+}
+
 // jobCommand starts a job and waits for its end: then every process has noticed.
-func jobCommand(p *program, name, short string) *cobra.Command {
+func jobCommand(p *program, name, short, done string) *cobra.Command {
 	return &cobra.Command{Use: name + " NAME", Short: short, Args: cobra.ExactArgs(1), ValidArgsFunction: completing(modelNames()), RunE: func(command *cobra.Command, args []string) error {
 		ctx := command.Context()
 		return p.service(ctx, func(client *apiClient) error {
@@ -235,7 +248,7 @@ func jobCommand(p *program, name, short string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return printJSON(p.out, j.Result)
+			return p.say(j.Result, "%s %s.", args[0], done)
 		})
 	}}
 }
@@ -268,11 +281,10 @@ func (p *program) verify(ctx context.Context, client *apiClient, names []string)
 			return err
 		}
 		results[name] = j.Result
-		checked, _ := j.Result["checked"].(float64)
-		differing, _ := j.Result["differing"].(float64)
+		differing := figure(j.Result, "differing")
 		drift = drift || differing > 0
 		if !p.json {
-			fmt.Fprintf(p.out, "%-20s %8.0f checked  %8.0f differing\n", name, checked, differing)
+			fmt.Fprintf(p.out, "%-20s %8.0f checked  %8.0f differing\n", name, figure(j.Result, "checked"), differing)
 			printDifferences(p, j.Result["differences"])
 		}
 	}

@@ -15,6 +15,7 @@ type groupRow struct {
 	Stream    string `json:"stream"`
 	Status    string `json:"status"`
 	Position  string `json:"position"`
+	LastKnown string `json:"lastKnown"`
 	InFlight  int64  `json:"inFlight"`
 	Parked    int64  `json:"parked"`
 	Consumers int64  `json:"consumers"`
@@ -22,7 +23,6 @@ type groupRow struct {
 
 func subscriptionsCommand(p *program) *cobra.Command {
 	command := &cobra.Command{Use: "subscriptions", Short: "look after the persistent subscription groups", Args: cobra.NoArgs, RunE: groupUsage}
-	command.PersistentFlags().BoolVar(&p.json, "json", false, "print JSON")
 	group := func(args []string) string { return groupPath(args[0]) }
 	command.AddCommand(
 		operation{use: "list", short: "all groups with position, lag and parked events", args: cobra.NoArgs, method: "GET", list: true,
@@ -52,9 +52,9 @@ func printGroups(p *program, body []byte) error {
 	}
 	rows := make([][]string, 0, len(list.Items))
 	for _, g := range list.Items {
-		rows = append(rows, []string{g.Group, g.Stream, g.Status, g.Position, strconv.FormatInt(g.InFlight, 10), strconv.FormatInt(g.Parked, 10), strconv.FormatInt(g.Consumers, 10)})
+		rows = append(rows, []string{g.Group, g.Stream, g.Status, g.Position, g.LastKnown, strconv.FormatInt(g.InFlight, 10), strconv.FormatInt(g.Parked, 10), strconv.FormatInt(g.Consumers, 10)})
 	}
-	return table(p.out, []string{"group", "stream", "status", "position", "in flight", "parked", "consumers"}, rows)
+	return table(p.out, []string{"group", "stream", "status", "position", "newest", "in flight", "parked", "consumers"}, rows)
 }
 
 func printParked(p *program, body []byte) error {
@@ -104,6 +104,9 @@ func resetCommand(p *program) *cobra.Command {
 func (p *program) told(got answer, err error, format string, args ...any) error {
 	if err != nil {
 		return err
+	}
+	if p.json && len(got.body) == 0 {
+		return printJSON(p.out, map[string]bool{"done": true})
 	}
 	if p.json {
 		return printRaw(p.out, got.body)

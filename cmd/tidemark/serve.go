@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"strings"
 	"time"
 
@@ -143,6 +144,11 @@ func (p *program) openForOperator(ctx context.Context) (*app, error) {
 	log, err := telemetry.NewLogger(p.errs, "error", "text")
 	if err != nil {
 		return nil, err
+	}
+	if config.Eventstore == "embedded" {
+		if _, err := os.Stat(p.logPath()); errors.Is(err, os.ErrNotExist) { // a mistyped directory would look like an empty shop
+			fmt.Fprintf(p.errs, "tidemark: there was no event log in %s; it is made now, empty\n", config.DataDir)
+		}
 	}
 	app, err := newApp(ctx, config, roleOperator, log)
 	if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -28,6 +29,23 @@ func printJSON(out io.Writer, value any) error {
 	return encoder.Encode(value)
 }
 
+// say prints what a command did: a sentence for people, the value for programs.
+func (p *program) say(value any, format string, args ...any) error {
+	if p.json {
+		return printJSON(p.out, value)
+	}
+	_, err := fmt.Fprintf(p.out, format+"\n", args...)
+	return err
+}
+
+// lines puts findings above the sentence that counts them.
+func lines(findings []string) string {
+	if len(findings) == 0 {
+		return ""
+	}
+	return strings.Join(findings, "\n") + "\n"
+}
+
 // seconds prints a number of seconds as a person would say it.
 func seconds(s float64) string {
 	if math.IsNaN(s) || s < 0 {
@@ -38,6 +56,47 @@ func seconds(s float64) string {
 		return d.Round(10 * time.Millisecond).String()
 	}
 	return d.Round(time.Second).String()
+}
+
+// printFields prints an answer with one thing in it, a field a line.
+func printFields(p *program, body []byte) error {
+	w := tabwriter.NewWriter(p.out, 0, 4, 2, ' ', 0)
+	if err := writeFields(w, "", body); err != nil {
+		return err
+	}
+	return w.Flush()
+}
+
+// writeFields writes the fields of an object in their order, those of an object in it below its name.
+func writeFields(w io.Writer, within string, object []byte) error {
+	decoder := json.NewDecoder(bytes.NewReader(object))
+	if _, err := decoder.Token(); err != nil {
+		return fmt.Errorf("the answer is no JSON: %w", err)
+	}
+	for decoder.More() {
+		var value json.RawMessage
+		name, err := decoder.Token()
+		if err == nil {
+			err = decoder.Decode(&value)
+		}
+		if err != nil {
+			return fmt.Errorf("the answer is no JSON object: %w", err)
+		}
+		text := string(value)
+		switch value[0] {
+		case '{':
+			if err := writeFields(w, within+fmt.Sprint(name)+".", value); err != nil {
+				return err
+			}
+			continue
+		case '"':
+			if err := json.Unmarshal(value, &text); err != nil {
+				return err
+			}
+		}
+		fmt.Fprintf(w, "%s%s\t%s\n", within, name, text)
+	}
+	return nil
 }
 
 // printRaw prints an answer of the service as indented JSON.
