@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -14,34 +15,59 @@ import (
 	"github.com/tidemark-dev/tidemark/infrastructure/esdb"
 )
 
-// rounds is how often baseline and node take turns in what is compared: the load that others put on the
-// machine then falls on both.
-const rounds = 4
+// slice is for how long baseline and node are measured at a time, by turns, until each had its time: what
+// drifts, such as the disk and the load that others put on the machine, then falls on both.
+const slice = 250 * time.Millisecond
 
 // compare measures op on the server that does nothing and on the node, by turns, and prints both and
 // how many of the baseline's operations per second the node reaches.
 func (b *nodeBench) compare(ctx context.Context, what, of string, callers int, node, nothing *esdb.Store,
 	op func(ctx context.Context, store *esdb.Store) (int, error),
 ) error {
-	totals := [2]measurement{{name: "Baseline" + what + "/" + of}, {name: "Node" + what + "/" + of}}
-	for range rounds {
-		for i, store := range []*esdb.Store{nothing, node} {
-			m, err := measure(ctx, "", b.options.duration/rounds, callers, func(ctx context.Context, _, _ int) (int, error) { return op(ctx, store) })
+	servers := [2]struct {
+		store *esdb.Store
+		total measurement
+	}{{nothing, measurement{name: "Baseline" + what + "/" + of}}, {node, measurement{name: "Node" + what + "/" + of}}}
+	rounds := max(1, int(b.options.duration/slice))
+	for round := range rounds {
+		for turn := range servers {
+			s := &servers[(round+turn)%2] // each goes first every other time
+			m, err := measureToRest(ctx, b.options.duration/time.Duration(rounds), callers, func(ctx context.Context) (int, error) { return op(ctx, s.store) })
 			if err != nil {
 				return err
 			}
-			totals[i].times = append(totals[i].times, m.times...)
-			totals[i].took += m.took
-			totals[i].units += m.units
+			s.total.add(m)
 		}
 	}
-	totals[0].print(b.p.out)
-	totals[1].print(b.p.out)
+	for i := range servers {
+		servers[i].total.print(b.p.out)
+	}
 	rate := func(m measurement) float64 { return float64(len(m.times)) / m.took.Seconds() }
-	if base := rate(totals[0]); base > 0 {
-		fmt.Fprintf(b.p.out, "BenchmarkNode%sRatio/%s-%d\t%8d\t%12.3f ratio\n", what, of, runtime.GOMAXPROCS(0), 1, rate(totals[1])/base)
+	if base := rate(servers[0].total); base > 0 {
+		fmt.Fprintf(b.p.out, "BenchmarkNode%sRatio/%s-%d\t%8d\t%12.3f ratio\n", what, of, runtime.GOMAXPROCS(0), 1, rate(servers[1].total)/base)
 	}
 	return nil
+}
+
+// measureToRest measures op and, within the time, one more of it alone: it is answered when the server has
+// done what it put off until after its answers, which would else fall on whoever is measured next.
+func measureToRest(ctx context.Context, duration time.Duration, callers int, op func(context.Context) (int, error)) (measurement, error) {
+	m, err := measure(ctx, "", duration, callers, func(ctx context.Context, _, _ int) (int, error) { return op(ctx) })
+	if err != nil {
+		return m, err
+	}
+	began := time.Now()
+	n, err := op(ctx)
+	took := time.Since(began)
+	m.add(measurement{times: []time.Duration{took}, took: took, units: int64(n)})
+	return m, err
+}
+
+// add counts another measurement of the same to this one.
+func (m *measurement) add(other measurement) {
+	m.times = append(m.times, other.times...)
+	m.took += other.took
+	m.units += other.units
 }
 
 // appends are single events, each to a new stream and on disk when it is answered.
