@@ -36,7 +36,7 @@ func (c *cache[K, V]) put(key K, value V) {
 
 func (c *cache[K, V]) keep(key K, value V) {
 	if _, ok := c.young[key]; !ok && len(c.young) >= c.limit {
-		c.old, c.young = c.young, make(map[K]V, c.limit/4)
+		c.old, c.young = c.young, make(map[K]V, c.limit)
 	}
 	c.young[key] = value
 }

@@ -28,12 +28,12 @@ type verdict struct {
 // decide judges an append by the stream's head: tombstones are refused before. It follows the table of
 // expected revisions of EventStoreDB, whose idempotency looks at event ids only.
 func decide(stream string, h head, expected int64, events []Proposed, past history) (verdict, error) {
-	wrong := &WrongVersion{Stream: stream, Expected: expected, Current: h.last}
+	wrong := func() error { return &WrongVersion{Stream: stream, Expected: expected, Current: h.last} }
 	switch {
 	case expected == StreamExists && h.softDeleted():
 		return verdict{}, &StreamDeleted{Stream: stream}
 	case expected == StreamExists && h.last < 0 && !h.described():
-		return verdict{}, wrong
+		return verdict{}, wrong()
 	case expected == StreamExists, expected == Any:
 		return decideAny(h, events, past, wrong)
 	case expected < NoStream:
@@ -41,14 +41,14 @@ func decide(stream string, h head, expected int64, events []Proposed, past histo
 	case expected == h.last:
 		return verdict{}, nil
 	case expected > h.last:
-		return verdict{}, wrong
+		return verdict{}, wrong()
 	}
 	return decideBehind(h, expected, events, past, wrong)
 }
 
 // decideAny looks for the events among the recent ones: all of them make a repeat, none of them, by the
 // first, an append.
-func decideAny(h head, events []Proposed, past history, wrong error) (verdict, error) {
+func decideAny(h head, events []Proposed, past history, wrong func() error) (verdict, error) {
 	var last identity
 	for i, e := range events {
 		found, ok := past.recently(h, e.ID)
@@ -56,7 +56,7 @@ func decideAny(h head, events []Proposed, past history, wrong error) (verdict, e
 		case !ok && i == 0:
 			return verdict{}, nil
 		case !ok:
-			return verdict{}, wrong
+			return verdict{}, wrong()
 		}
 		last = found
 	}
@@ -65,7 +65,7 @@ func decideAny(h head, events []Proposed, past history, wrong error) (verdict, e
 
 // decideBehind handles an expectation that the stream has passed: the events must be exactly those that
 // followed it. A soft-deleted stream may be begun anew expecting none.
-func decideBehind(h head, expected int64, events []Proposed, past history, wrong error) (verdict, error) {
+func decideBehind(h head, expected int64, events []Proposed, past history, wrong func() error) (verdict, error) {
 	anew := expected == NoStream && h.softDeleted()
 	var last identity
 	for i, e := range events {
@@ -77,7 +77,7 @@ func decideBehind(h head, expected int64, events []Proposed, past history, wrong
 			if i == 0 && anew {
 				return verdict{}, nil
 			}
-			return verdict{}, wrong
+			return verdict{}, wrong()
 		}
 		last = found
 	}
@@ -85,7 +85,7 @@ func decideBehind(h head, expected int64, events []Proposed, past history, wrong
 		if anew {
 			return verdict{}, nil
 		}
-		return verdict{}, wrong
+		return verdict{}, wrong()
 	}
 	return verdict{repeat: true, last: last}, nil
 }

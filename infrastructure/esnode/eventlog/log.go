@@ -48,7 +48,8 @@ type Options struct {
 	// NewID makes ids for the log's own events. Default random UUIDs.
 	NewID func() [16]byte
 	// CheckpointPages is the length of the write-ahead log from which it is folded into the file, in pages
-	// of 4 KiB. Default 1000.
+	// of 4 KiB. Default 4000: pages that many commits change, as those of the index over random names, are
+	// then folded in once for all of them.
 	CheckpointPages int
 	// VFS names a registered SQLite file system. Default: the operating system's.
 	VFS string
@@ -64,6 +65,7 @@ func (o Options) withDefaults() Options {
 	fill(&o.QueueBytes, 64<<20)
 	fill(&o.Batch, 500)
 	fill(&o.CatchUp, 500)
+	fill(&o.CheckpointPages, 4000)
 	fill(&o.TailEvents, 8192)
 	fill(&o.TailBytes, 16<<20)
 	if o.Now == nil {
@@ -211,7 +213,7 @@ func (l *Log) isClosed() bool {
 //
 // Errors: *WrongVersion, *StreamDeleted, ErrInvalid; the context's error if it ended while the request
 // was waiting, and nothing was written; ErrFailed, with ErrUncertain if it may have been written;
-// ErrClosed. The slices in events are copied.
+// ErrClosed. The log keeps the slices in events: don't change them any more.
 func (l *Log) Append(ctx context.Context, stream string, expected int64, events []Proposed) (Appended, error) {
 	if err := errors.Join(checkStream(stream), checkEvents(events)); err != nil {
 		return Appended{}, err

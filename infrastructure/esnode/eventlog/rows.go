@@ -183,19 +183,29 @@ func isMeta(stream string) (of string, ok bool) {
 
 // head reads how a stream stands, with its metadata.
 func (r *rows) head(stream string) (head, error) {
-	h, err := r.bareHead(stream)
+	h, meta := head{last: -1, meta: noMetadata()}, head{last: -1}
+	err := r.each(sqlStreamPair, func(stmt *sqlite3.Stmt) bool {
+		found := &h
+		if stmt.ColumnInt64(0) == 1 {
+			found = &meta
+		}
+		found.id, found.category = stmt.ColumnInt64(1), stmt.ColumnInt64(2)
+		return true
+	}, stream, "$$"+stream)
+	if err == nil {
+		err = r.extent(&h)
+	}
 	if err != nil {
 		return h, err
 	}
-	if _, ok := isMeta(stream); ok {
+	if _, ok := isMeta(stream); ok { // what describes it has no effect
 		h.meta = metaOfMeta()
 		return h, nil
 	}
-	m, err := r.bareHead("$$" + stream)
-	if err != nil || m.last < 0 || m.tombstone > 0 {
+	if err := r.extent(&meta); err != nil || meta.last < 0 || meta.tombstone > 0 {
 		return h, err
 	}
-	e, err := r.eventAt(m, "$$"+stream, m.last)
+	e, err := r.eventAt(meta, "$$"+stream, meta.last)
 	if err != nil || e == nil {
 		return h, err
 	}
@@ -203,17 +213,12 @@ func (r *rows) head(stream string) (head, error) {
 	return h, nil
 }
 
-// bareHead is head without metadata.
-func (r *rows) bareHead(stream string) (head, error) {
-	h := head{last: -1, meta: noMetadata()}
-	err := r.each(sqlStream, func(stmt *sqlite3.Stmt) bool {
-		h.id, h.category = stmt.ColumnInt64(0), stmt.ColumnInt64(1)
-		return false
-	}, stream)
-	if err != nil || h.id == 0 {
-		return h, err
+// extent reads from where to where a stream goes.
+func (r *rows) extent(h *head) error {
+	if h.id == 0 {
+		return nil
 	}
-	err = r.each(sqlNewestTwo, func(stmt *sqlite3.Stmt) bool {
+	err := r.each(sqlNewestTwo, func(stmt *sqlite3.Stmt) bool {
 		revision := stmt.ColumnInt64(0)
 		if revision == math.MaxInt64 {
 			h.tombstone = stmt.ColumnInt64(1)
@@ -223,8 +228,8 @@ func (r *rows) bareHead(stream string) (head, error) {
 		return false
 	}, h.id)
 	if err != nil || h.last < 0 {
-		return h, err
+		return err
 	}
 	h.first, _, err = r.conn.Int(sqlFirstRevision, h.id)
-	return h, err
+	return err
 }

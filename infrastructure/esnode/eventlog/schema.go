@@ -71,7 +71,9 @@ const (
 	sqlInsertStream   = `INSERT INTO streams(name, category) VALUES (?1, ?2)`
 	sqlInsertCategory = `INSERT INTO categories(name) VALUES (?1)`
 
-	sqlStream         = `SELECT id, category FROM streams WHERE name = ?1`
+	// sqlStreamPair looks for a stream and for the one that describes it at once.
+	sqlStreamPair = `SELECT 0, id, category FROM streams WHERE name = ?1 UNION ALL SELECT 1, id, category FROM streams WHERE name = ?2`
+
 	sqlStreamName     = `SELECT name FROM streams WHERE id = ?1`
 	sqlCategory       = `SELECT id FROM categories WHERE name = ?1`
 	sqlCategoryRange  = `SELECT id FROM categories WHERE name >= ?1 AND name < ?2 LIMIT ?3`
