@@ -48,6 +48,10 @@ func TestOperatorScripts(t *testing.T) {
 		{"rebuild-readmodel", []string{"account_statement", "--yes"}, 0, ""},
 		{"rebuild-readmodel", []string{"no_such_model", "--yes"}, 1, "no_such_model"},
 		{"bootstrap-eventstore", nil, 0, "Nothing was done"},
+		{"replay-parked", []string{"account_statement", "--limit", "few"}, 2, "usage"},
+		{"check", []string{"--help"}, 0, "usage"},
+		{"check", []string{"nonsense"}, 2, "usage"},
+		{"compat", []string{"nonsense"}, 2, "usage"},
 	} {
 		code, out := runScript(t, step.script, step.args, running)
 		if code != step.code || !strings.Contains(out, step.says) {
