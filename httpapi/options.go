@@ -54,7 +54,7 @@ type Follower struct {
 // Check is one line of the readiness report.
 type Check struct {
 	Name   string `json:"name"`
-	Kind   string `json:"kind"`             // "dependency" or "readmodel"
+	Kind   string `json:"kind"`             // "dependency", "readmodel" or "process"
 	Status string `json:"status"`           // "ok", "degraded" or "failed"; one that failed makes the whole not ready
 	Detail string `json:"detail,omitempty"` // for operators
 }

@@ -51,6 +51,7 @@ type app struct {
 	url       string // of the API
 	adminURL  string
 	data      *dataDir
+	followed  sync.Map // groups that a consumer of this process has been subscribed to
 	server    *httpapi.Server
 	listener  net.Listener
 

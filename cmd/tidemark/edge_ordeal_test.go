@@ -183,7 +183,14 @@ func (o *ordeal) look(over <-chan struct{}) {
 // watchReadiness notes which stores readiness names.
 func (o *ordeal) watchReadiness(over <-chan struct{}) {
 	for !isOver(over, 50*time.Millisecond) {
-		if o.what.names != "" && slices.Contains(o.e.failedChecks(), o.what.names) {
+		allowance := o.pulse.allowance()
+		failed := o.e.failedChecks()
+		for _, other := range []string{eventStore, readStore} {
+			if other != o.what.store && slices.Contains(failed, other) && allowance() < time.Second {
+				o.e.t.Errorf("readiness named the %s, with which nothing was wrong", other)
+			}
+		}
+		if o.what.names != "" && slices.Contains(failed, o.what.names) {
 			o.mu.Lock()
 			o.named = true
 			o.mu.Unlock()

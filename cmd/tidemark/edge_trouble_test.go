@@ -18,6 +18,7 @@ type trouble struct {
 	name  string
 	spell func(over <-chan struct{}, e *edge, w *wire) // lets it be wrong until over, then heals it
 
+	store  string // which one
 	names  string // the store that readiness names as failed while it lasts
 	opens  string // the store whose breaker opens while it lasts
 	works  bool   // commands are all carried out nevertheless
@@ -78,20 +79,20 @@ func ailingDocuments(f documentstest.Faults) func(*edge, *wire) {
 }
 
 var troubles = []trouble{
-	{name: "the event store is slow", works: true, spell: spell(delayed(75*time.Millisecond), quicken)},
-	{name: "the event store is far too slow", names: eventStore, opens: eventStore, spell: spell(delayed(2500*time.Millisecond), quicken)},
-	{name: "calls to the event store dawdle", crawls: true, spell: spell(ailing(storetest.Faults{Delay: 3 * time.Second}), healStore)},
-	{name: "half of the calls to the event store hang", spell: spell(ailing(storetest.Faults{Hang: 0.5}), healStore)},
-	{name: "the event store flaps", spell: flapping(func(_ *edge, w *wire) { w.sever(true) }, mend)},
-	{name: "the wire stalls and goes on", names: eventStore, opens: eventStore,
+	{store: eventStore, name: "the event store is slow", works: true, spell: spell(delayed(75*time.Millisecond), quicken)},
+	{store: eventStore, name: "the event store is far too slow", names: eventStore, opens: eventStore, spell: spell(delayed(2500*time.Millisecond), quicken)},
+	{store: eventStore, name: "calls to the event store dawdle", crawls: true, spell: spell(ailing(storetest.Faults{Delay: 3 * time.Second}), healStore)},
+	{store: eventStore, name: "half of the calls to the event store hang", spell: spell(ailing(storetest.Faults{Hang: 0.5}), healStore)},
+	{store: eventStore, name: "the event store flaps", spell: flapping(func(_ *edge, w *wire) { w.sever(true) }, mend)},
+	{store: eventStore, name: "the wire stalls and goes on", names: eventStore, opens: eventStore,
 		spell: spell(func(_ *edge, w *wire) { w.stall(true) }, func(_ *edge, w *wire) { w.stall(false) })},
-	{name: "connections stay half-open", names: eventStore, opens: eventStore,
+	{store: eventStore, name: "connections stay half-open", names: eventStore, opens: eventStore,
 		spell: spell(func(_ *edge, w *wire) { w.lose(true) }, func(_ *edge, w *wire) { w.lose(false) })},
-	{name: "the read store is slow", works: true, spell: spell(ailingDocuments(documentstest.Faults{Delay: 600 * time.Millisecond}), healDocuments)},
-	{name: "half of the calls to the read store hang", works: true, folded: true, spell: spell(ailingDocuments(documentstest.Faults{Hang: 0.5}), healDocuments)},
-	{name: "the read store hangs", works: true, folded: true, names: readStore, opens: readStore,
+	{store: readStore, name: "the read store is slow", works: true, spell: spell(ailingDocuments(documentstest.Faults{Delay: 600 * time.Millisecond}), healDocuments)},
+	{store: readStore, name: "half of the calls to the read store hang", works: true, folded: true, spell: spell(ailingDocuments(documentstest.Faults{Hang: 0.5}), healDocuments)},
+	{store: readStore, name: "the read store hangs", works: true, folded: true, names: readStore, opens: readStore,
 		spell: spell(ailingDocuments(documentstest.Faults{Hang: 1}), healDocuments)},
-	{name: "the read store flaps", works: true, folded: true, spell: flapping(ailingDocuments(documentstest.Faults{Unavailable: 1}), healDocuments)},
+	{store: readStore, name: "the read store flaps", works: true, folded: true, spell: flapping(ailingDocuments(documentstest.Faults{Unavailable: 1}), healDocuments)},
 }
 
 // troublesAtOnce is how many of them the machine is trusted with.

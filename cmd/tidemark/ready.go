@@ -2,34 +2,60 @@ package main
 
 import (
 	"context"
+	"sync"
 	"time"
 
+	"github.com/tidemark-dev/tidemark/application"
 	"github.com/tidemark-dev/tidemark/domain"
 	"github.com/tidemark-dev/tidemark/httpapi"
 	"github.com/tidemark-dev/tidemark/infrastructure/telemetry"
+	"github.com/tidemark-dev/tidemark/readmodels"
 )
 
+// checkWithin bounds how long readiness waits for an answer.
+const checkWithin = 2 * time.Second
+
 // ready reports on every dependency and read model. A read model that lags or is blocked makes the
-// process degraded, not unready: its queries say so themselves.
+// process degraded, not unready: its queries say so themselves. One that nothing follows yet, right after the
+// start, makes it unready. All are asked at once, so that a store that is silent makes no other look so.
 func (a *app) ready(ctx context.Context) []httpapi.Check {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, checkWithin)
 	defer cancel()
-	checks := []httpapi.Check{
-		check("event store", a.store.Ping(ctx)),
-		check("read store", a.documents.Ping(ctx)),
+	var events, documents, err error
+	var states []readmodels.ReadModel
+	var asking sync.WaitGroup
+	asking.Go(func() { events = a.store.Ping(ctx) })
+	asking.Go(func() { documents = a.documents.Ping(ctx) })
+	asking.Go(func() { states, err = a.engine.Operations().List(ctx) })
+	asking.Wait()
+	checks := []httpapi.Check{check("event store", events), check("read store", documents)}
+	if process := application.FulfilmentGroup().Name; a.role.works() && !a.follows(process) {
+		checks = append(checks, httpapi.Check{Name: process, Kind: "process", Status: "failed", Detail: notFollowing})
 	}
-	states, err := a.engine.Operations().List(ctx)
 	if err != nil {
 		return append(checks, httpapi.Check{Name: "read models", Kind: "readmodel", Status: "degraded", Detail: domain.CodeOf(err)})
 	}
 	for _, s := range states {
 		c := httpapi.Check{Name: s.Name, Kind: "readmodel", Status: "ok"}
-		if s.State == "stalled" || s.Blocked > 0 {
+		switch {
+		case a.role.works() && s.State == readmodels.StateLive && !a.follows(a.groupName(s.Name)):
+			c.Status, c.Detail = "failed", notFollowing
+		case s.State == readmodels.StateStalled || s.Blocked > 0:
 			c.Status, c.Detail = "degraded", s.Cause
 		}
 		checks = append(checks, c)
 	}
 	return checks
+}
+
+// notFollowing is the state of a consumer between the start and its subscription.
+const notFollowing = "starting: its consumer group is not subscribed to yet"
+
+// follows says whether the consumer of a group has ever been subscribed. What comes after an outage is told by the
+// event store's own line, and by the lag.
+func (a *app) follows(group string) bool {
+	_, ok := a.followed.Load(group)
+	return ok
 }
 
 func check(name string, err error) httpapi.Check {

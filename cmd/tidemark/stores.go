@@ -193,6 +193,7 @@ func (a *app) storeHooks() esdb.Hooks {
 	return esdb.Hooks{
 		Abandoned:    a.metrics.Abandoned,
 		Outcome:      a.metrics.Answered,
+		Subscribed:   func(group string) { a.followed.Store(group, true) },
 		Connected:    func() { a.metrics.Reconnected("client") },
 		Resubscribed: func(subscription string, _ error) { a.metrics.Reconnected(subscription) },
 	}

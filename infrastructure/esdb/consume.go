@@ -98,6 +98,7 @@ func (c *consumer) subscribe(ctx context.Context, confirmed func()) error {
 	defer func() { _ = subscription.Close() }()
 	confirmed()
 	c.was = true
+	s.hooks.subscribed(c.group.Name)
 
 	arrivals := make(chan *appearance, 2*c.batching.Size)
 	broken := make(chan error, 1)
@@ -293,6 +294,9 @@ func (c *consumer) answer(ctx context.Context, subscription *client.PersistentSu
 	}
 	if len(a.retry) == 0 {
 		return nil
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx) // stopping: whoever subscribes next gets them
 	}
 	c.log.Warn("events are delivered again", "events", len(a.retry), "error", a.cause)
 	if !c.pace.wait(ctx) {

@@ -210,6 +210,7 @@ type Hooks struct {
 	Abandoned    func(operation string) // a call whose context ended before the client gave it back
 	Connected    func()
 	Disconnected func(cause error)
+	Subscribed   func(group string) // a consumer of the group is subscribed, for the first time or again
 	Delivered    func(group string, events int)
 	Outcome      func(group, outcome string, events int) // outcome is ack, retry or park
 	Resubscribed func(subscription string, cause error)  // cause of the drop; a group's name or "tail"
@@ -224,6 +225,12 @@ func (h *Hooks) called(operation string, took time.Duration, err error) {
 func (h *Hooks) abandoned(operation string) {
 	if h.Abandoned != nil {
 		h.Abandoned(operation)
+	}
+}
+
+func (h *Hooks) subscribed(group string) {
+	if h.Subscribed != nil {
+		h.Subscribed(group)
 	}
 }
 
