@@ -21,6 +21,9 @@ type Options struct {
 	Hooks     Hooks
 	Logger    *slog.Logger // default: silent
 
+	// Group tells how the consumer group of a read model stands, to name the cause of a stall. It may be nil.
+	Group func(ctx context.Context, model string) (GroupState, error)
+
 	LowStock      int64         // available pieces below which stock is low; default 10
 	OrderOpenFor  time.Duration // default 24 h
 	PrepareWithin time.Duration // default 15 min

@@ -123,6 +123,14 @@ func (r *registry) of(ctx context.Context, m *Model) (generations, error) {
 	return r.fresh(ctx, m)
 }
 
+// remembered is the record as it was last read, however long ago.
+func (r *registry) remembered(m *Model) (generations, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	known, ok := r.known[m.Name]
+	return known.generations, ok
+}
+
 func (r *registry) fresh(ctx context.Context, m *Model) (generations, error) {
 	if err := r.prepare(ctx); err != nil {
 		return generations{}, err

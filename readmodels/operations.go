@@ -2,7 +2,7 @@ package readmodels
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"math"
 	"sync"
 	"time"
@@ -18,10 +18,11 @@ type Operations struct {
 
 	mu      sync.Mutex
 	running map[string]*runningJob
+	blocked map[string]int64 // streams by read model, as they were last counted
 }
 
 func newOperations(e *Engine) *Operations {
-	return &Operations{engine: e, running: map[string]*runningJob{}}
+	return &Operations{engine: e, running: map[string]*runningJob{}, blocked: map[string]int64{}}
 }
 
 func (o *Operations) documents() Documents { return o.engine.options.Documents }
@@ -59,15 +60,7 @@ const (
 
 // List shows all read models.
 func (o *Operations) List(ctx context.Context) ([]ReadModel, error) {
-	all := make([]ReadModel, 0, len(o.engine.options.Models))
-	for _, m := range o.engine.options.Models {
-		one, err := o.show(ctx, m)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, one)
-	}
-	return all, nil
+	return o.showAll(ctx, o.engine.options.Models)
 }
 
 // Show shows one read model.
@@ -76,16 +69,73 @@ func (o *Operations) Show(ctx context.Context, name string) (ReadModel, error) {
 	if err != nil {
 		return ReadModel{}, err
 	}
-	return o.show(ctx, m)
-}
-
-func (o *Operations) show(ctx context.Context, m *Model) (ReadModel, error) {
-	record, err := o.engine.registry.of(ctx, m)
+	all, err := o.showAll(ctx, []*Model{m})
 	if err != nil {
 		return ReadModel{}, err
 	}
+	return all[0], nil
+}
+
+// showWithin bounds how long the read store is asked about one read model. When it doesn't answer is when
+// operators look: they see what is remembered, with that as the cause.
+const showWithin = time.Second
+
+func (o *Operations) showAll(ctx context.Context, models []*Model) ([]ReadModel, error) {
+	all := make([]ReadModel, 0, len(models))
+	away := false
+	for _, m := range models {
+		record, blocked, err := o.standing(ctx, m, away)
+		if away = away || domain.KindOf(err) == domain.KindUnavailable; away {
+			known, ok := o.engine.registry.remembered(m)
+			if !ok {
+				return nil, err
+			}
+			record, err = known, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		one, err := o.show(ctx, m, record, o.countedLast(m, blocked, away), away)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, one)
+	}
+	return all, nil
+}
+
+// errNotAsked is the read store that has not answered a moment ago.
+var errNotAsked = readStoreSilent(errors.New("not asked: it did not answer a moment ago"))
+
+// standing is what the read store says about a read model: its generations and how many streams are blocked.
+func (o *Operations) standing(ctx context.Context, m *Model, away bool) (record generations, blocked int64, err error) {
+	if away {
+		return record, 0, errNotAsked
+	}
+	bounded, cancel := context.WithTimeout(ctx, showWithin)
+	defer cancel()
+	if record, err = o.engine.registry.of(bounded, m); err == nil {
+		blocked, err = o.countBlocked(bounded, generation{m, record.Live})
+	}
+	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
+		err = readStoreSilent(err)
+	}
+	return record, blocked, err
+}
+
+// countedLast remembers how many streams are blocked, or, while nobody can count, says how many were.
+func (o *Operations) countedLast(m *Model, blocked int64, away bool) int64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !away {
+		o.blocked[m.Name] = blocked
+	}
+	return o.blocked[m.Name]
+}
+
+func (o *Operations) show(ctx context.Context, m *Model, record generations, blocked int64, away bool) (ReadModel, error) {
 	lag := o.engine.lag.now(m.Name)
-	shown := ReadModel{Name: m.Name, Title: m.Title, Generation: record.Live, State: StateLive, LagEvents: lag.Events, Events: lag.Counted,
+	shown := ReadModel{Name: m.Name, Title: m.Title, Generation: record.Live, State: StateLive, LagEvents: lag.Events, Events: lag.Counted, Blocked: blocked,
 		LagSeconds: math.Round(lag.Age.Seconds()*1000) / 1000, EventsPerSecond: lag.Rate, CatchingUp: !lag.Live,
 		FoldVersion: record.fold(record.Live), Previous: record.Previous, Building: record.Building, Ready: record.Ready,
 		UpdatedAt: Stamp(o.engine.options.Clock.Now())}
@@ -96,10 +146,7 @@ func (o *Operations) show(ctx context.Context, m *Model) (ReadModel, error) {
 		eta := (lag.Events + lag.Rate - 1) / lag.Rate
 		shown.ETASeconds = &eta
 	}
-	if shown.Blocked, err = o.countBlocked(ctx, generation{m, record.Live}); err != nil {
-		return ReadModel{}, err
-	}
-	if record.Job != "" {
+	if record.Job != "" && !away {
 		job, _, ok, err := readNote[Job](ctx, o.documents(), jobNotes, record.Job)
 		if err != nil {
 			return ReadModel{}, err
@@ -108,7 +155,7 @@ func (o *Operations) show(ctx context.Context, m *Model) (ReadModel, error) {
 			shown.Job = &job
 		}
 	}
-	o.judge(ctx, m, record, lag, &shown)
+	o.judge(ctx, m, record, lag, away, &shown)
 	return shown, nil
 }
 
@@ -119,42 +166,6 @@ func (o *Operations) countBlocked(ctx context.Context, g generation) (int64, err
 		return 0, err
 	}
 	return totals[0].Count, nil
-}
-
-// judge says how the model is, and when something is wrong what it looks like and what mends it. A
-// stall is seen by the lack of progress although there is work, whatever the connections look like.
-func (o *Operations) judge(ctx context.Context, m *Model, record generations, lag lagNow, shown *ReadModel) {
-	if shown.Blocked > 0 {
-		shown.Cause = fmt.Sprintf("%d streams are blocked: an event of each can't be applied", shown.Blocked)
-		if shown.Blocked == 1 {
-			shown.Cause = "1 stream is blocked: an event of it can't be applied"
-		}
-		shown.Command = "tidemark readmodels blocked " + m.Name
-	}
-	stuck := o.engine.options.StallAfter
-	idle := lag.Events > 0 && time.Since(lag.Progress) > stuck
-	switch {
-	case record.Paused:
-		shown.State, shown.Cause, shown.Command = StatePaused, "an operator paused it", "tidemark readmodels resume "+m.Name
-	case shown.Job != nil && shown.Job.Kind == "rebuild":
-		shown.State = StateRebuilding
-	case lag.Known && lag.Silent > max(stuck, 3*probeEvery):
-		shown.State, shown.Cause = StateStalled, fmt.Sprintf("the event store has not answered for %s", lag.Silent.Round(time.Second))
-		shown.Command = "start the event store that TIDEMARK_EVENTSTORE names"
-	case idle && !record.ours(m):
-		shown.State, shown.Cause = StateStalled, "its documents were made by the fold of another release, which runs nowhere"
-		shown.Command = "tidemark readmodels rebuild " + m.Name + " --switch"
-	case idle:
-		shown.State = StateStalled
-		short, cancel := context.WithTimeout(ctx, time.Second)
-		defer cancel()
-		if err := o.documents().Ping(short); err != nil {
-			shown.Cause, shown.Command = "the read store does not answer", "start the document store that TIDEMARK_DOCUMENTS names"
-			return
-		}
-		shown.Cause = fmt.Sprintf("%d events wait and nothing was applied for %s: no worker takes them, or its consumer group is stuck", lag.Events, time.Since(lag.Progress).Round(time.Second))
-		shown.Command = "tidemark worker, or tidemark subscriptions show " + m.Name
-	}
 }
 
 // Blocked lists the blocked streams of a read model, at most limit (0: 1000).

@@ -90,7 +90,10 @@ func TestAlertsAndDashboardAskForWhatIsThere(t *testing.T) {
 	scrape := func() series {
 		return scraped(string(e.outside(e.app.adminURL+"/metrics").expect(http.StatusOK, "").body))
 	}
-	e.until("the fulfilment's steps are counted", patience, func() bool { return scrape()["tidemark_fulfilment_steps_total"] != nil })
+	e.until("what happened is counted, a moment after it shows", patience, func() bool {
+		have := scrape()
+		return have["tidemark_fulfilment_steps_total"] != nil && have["tidemark_readmodel_delay_seconds_bucket"] != nil
+	})
 	have := scrape()
 	for where, expression := range expressions(t) {
 		names := metricName.FindAllString(expression, -1)

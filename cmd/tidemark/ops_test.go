@@ -149,7 +149,7 @@ func TestOperatorsLookAfterReadModels(t *testing.T) {
 	p.walk([]step{
 		{"readmodels", 2, nil, "needs a subcommand"},
 		{"readmodels show no_such_model", 1, nil, "no_such_model"},
-		{"readmodels list", 0, []string{`^NAME +GENERATION`, `^stock_levels +1 +live`, `stock_levels: 1 blocked streams.*tidemark readmodels blocked stock_levels`}, ""},
+		{"readmodels list", 0, []string{`^NAME +GENERATION`, `^stock_levels +1 +live`, `stock_levels: 1 stream is blocked.*tidemark readmodels blocked stock_levels`}, ""},
 		{"readmodels list --json", 0, []string{`"name": "audit_log"`, `"nextCursor": null`}, ""},
 		{"readmodels blocked stock_levels", 0, []string{`^inventory-SKU-7 +1 +StockBeamedUp +\d+ `}, ""},
 		{"readmodels retry stock_levels", 2, nil, "name the streams, or --all"},

@@ -31,7 +31,7 @@ func (machineClock) Ring(d time.Duration) (<-chan time.Time, func()) {
 // openReadSide makes the read models' engine; nothing runs yet.
 func (a *app) openReadSide() {
 	a.engine = readmodels.New(readmodels.Options{
-		Documents: a.documents, Streams: a.events, Log: a.store, Clock: machineClock{}, Logger: a.log,
+		Documents: a.documents, Streams: a.events, Log: a.store, Clock: machineClock{}, Logger: a.log, Group: a.groupOf,
 		LowStock: a.config.LowStock, OrderOpenFor: a.config.OrderOpenFor, PrepareWithin: a.config.PrepareWithin,
 		Hooks: readmodels.Hooks{
 			Batch: func(model string, counts readmodels.Counts, _ time.Duration) {
@@ -138,6 +138,18 @@ func (a *app) groupName(name string) string {
 		return name + "-" + a.private
 	}
 	return name
+}
+
+// groupOf is how the consumer group of a read model stands.
+func (a *app) groupOf(ctx context.Context, model string) (readmodels.GroupState, error) {
+	state := readmodels.GroupState{Name: a.groupName(model)}
+	info, err := a.store.Info(ctx, state.Name)
+	if domain.KindOf(err) == domain.KindNotFound {
+		state.Missing = true
+		return state, nil
+	}
+	state.Consumers, state.InFlight, state.Parked = info.Consumers, info.InFlight, info.Parked
+	return state, err
 }
 
 // following lists the groups that are ours.
