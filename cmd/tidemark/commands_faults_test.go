@@ -20,6 +20,7 @@ import (
 // Whatever call to the real adapter and node fails, and however, the same command sent again is applied
 // exactly once and always answered the same.
 func TestFaultsAtEveryCallThroughTheNode(t *testing.T) {
+	t.Parallel()
 	node := startCommandNode(t)
 	store := node.connect(t)
 	faults := []struct {
@@ -68,6 +69,7 @@ func TestFaultsAtEveryCallThroughTheNode(t *testing.T) {
 // Several replicas, few accounts, many movements, a store that fails now and then: afterwards the money is
 // what the acknowledged movements say, each of them once.
 func TestMoneyIsConservedUnderFaults(t *testing.T) {
+	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	node := startCommandNode(t)

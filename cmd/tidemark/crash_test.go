@@ -23,6 +23,7 @@ type acknowledged struct {
 // restarts it, and repeats every call with its key: what was acknowledged is answered the same, byte for
 // byte; what had no answer is done exactly once.
 func TestKillNineLosesNothingAcknowledged(t *testing.T) {
+	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))

@@ -129,6 +129,7 @@ func (f *forgetful) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 func TestAClientThatRepeatsSafely(t *testing.T) {
+	t.Parallel()
 	e := startEdge(t, edgeOptions{})
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()

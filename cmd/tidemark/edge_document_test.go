@@ -113,6 +113,7 @@ func (d *documented) check(status int, method, path string, in any, headers ...s
 
 // TestEveryOperationAnswersAsDocumented walks through a shop's day, with every operation of the document.
 func TestEveryOperationAnswersAsDocumented(t *testing.T) {
+	t.Parallel()
 	e := startEdge(t, edgeOptions{})
 	d := e.documented()
 	s := d.openShop()

@@ -94,6 +94,7 @@ func sendBytes(t *testing.T, addr string, request []byte) (status int, code, tex
 // TestHostileRequestsChangeNothing sends every hostile request to the whole program: no 2xx, no 5xx, the
 // code that the catalogue has for it, and not one event more in the log.
 func TestHostileRequestsChangeNothing(t *testing.T) {
+	t.Parallel()
 	e := startEdge(t, edgeOptions{})
 	s := e.furnish("customer-42")
 	names := strings.NewReplacer("{order}", s.order, "{account}", s.account, "{sku}", s.sku, "{group}", "customer_orders", "{model}", "customer_orders")

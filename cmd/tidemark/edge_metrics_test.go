@@ -83,6 +83,7 @@ func expressions(t *testing.T) map[string]string {
 // TestAlertsAndDashboardAskForWhatIsThere: each metric and label of docs/monitoring is in a scrape of the
 // running program, also those of what has not gone wrong yet; else an alert could never fire.
 func TestAlertsAndDashboardAskForWhatIsThere(t *testing.T) {
+	t.Parallel()
 	e := startEdge(t, edgeOptions{config: func(c *Config) { c.AdminAddr = "127.0.0.1:0" }})
 	s := e.furnish("ann")
 	e.send("POST", "/v1/orders/"+s.order+"/confirm", nil).expect(http.StatusOK, "")
@@ -153,6 +154,7 @@ func TestEveryAlertHasItsPageInTheRunbook(t *testing.T) {
 // TestMetricsAndProfilesHaveTheirListener: profiles are never on the public one, and metrics only while
 // there is no other and only this machine can reach it.
 func TestMetricsAndProfilesHaveTheirListener(t *testing.T) {
+	t.Parallel()
 	profile := "/debug/pprof/goroutine?debug=1"
 	t.Run("with an admin listener", func(t *testing.T) {
 		e := startEdge(t, edgeOptions{config: func(c *Config) { c.AdminAddr = "127.0.0.1:0" }})

@@ -9,6 +9,7 @@ import (
 // The whole program with its documents behind the wire protocol of MongoDB, set up as its settings say: what was
 // written is on every screen that is asked with its tidemark, and the driver's commands are counted.
 func TestTheProgramOverTheWireProtocol(t *testing.T) {
+	t.Parallel()
 	uri := ferretURI(t) + "tidemark"
 	e := startEdge(t, edgeOptions{config: func(c *Config) {
 		c.Documents, c.DocumentsSecondaryReads, c.AdminAddr = uri, "on", "127.0.0.1:0"

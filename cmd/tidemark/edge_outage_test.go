@@ -15,6 +15,7 @@ const refuseWithin = 2 * time.Second
 // TestTheEventStoreMayGoAndComeBack: commands are refused in time and say so, screens still answer
 // and know their age, and everything works again after its return.
 func TestTheEventStoreMayGoAndComeBack(t *testing.T) {
+	t.Parallel()
 	node := startCommandNode(t)
 	w := newWire(t, node.node.Addr().String())
 	e := startEdge(t, edgeOptions{store: "esdb://" + w.listener.Addr().String() + "?tls=false"})
@@ -57,6 +58,7 @@ func TestTheEventStoreMayGoAndComeBack(t *testing.T) {
 
 // TestTheReadStoreMayGoAndComeBack: commands don't care, single things are answered from events, lists say what is missing.
 func TestTheReadStoreMayGoAndComeBack(t *testing.T) {
+	t.Parallel()
 	e := startEdge(t, edgeOptions{})
 	s := e.furnish("ann")
 	e.documents.Set(documentstest.Faults{Unavailable: 1})
@@ -79,6 +81,7 @@ func TestTheReadStoreMayGoAndComeBack(t *testing.T) {
 
 // TestTwentyAtOnceWithOneKeyMakeOneOrder, and a restart changes nothing about the answer.
 func TestTwentyAtOnceWithOneKeyMakeOneOrder(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	e := startEdge(t, edgeOptions{data: dir})
 	s := e.furnish("ann")

@@ -12,6 +12,7 @@ import (
 // TestWhatIsAnothersDoesNotExist goes through everything that customers may call, with their own things
 // and with another's: own ones are there, others' are 404, unknown ones too, and no refusal leaves a trace.
 func TestWhatIsAnothersDoesNotExist(t *testing.T) {
+	t.Parallel()
 	e := startEdge(t, edgeOptions{keys: true})
 	clerk := e.as("clerk", "carl")
 	e.token = clerk
@@ -91,6 +92,7 @@ func TestWhatIsAnothersDoesNotExist(t *testing.T) {
 
 // TestCustomersDoNotChoosePrices: the trap of the shop that believes its buyers.
 func TestCustomersDoNotChoosePrices(t *testing.T) {
+	t.Parallel()
 	e := startEdge(t, edgeOptions{keys: true})
 	e.token = e.as("clerk", "carl")
 	s := e.furnish("ann")

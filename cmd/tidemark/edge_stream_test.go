@@ -91,6 +91,7 @@ func (r *sseReader) change() (sseFrame, bool) {
 // TestALiveStreamIsResumedWithoutLoss: what happened while nobody listened, and while the program was
 // down and up again, is told after all, and nothing is told twice.
 func TestALiveStreamIsResumedWithoutLoss(t *testing.T) {
+	t.Parallel()
 	e := startEdge(t, edgeOptions{data: t.TempDir()})
 	s := e.furnish("ann")
 	path := "/v1/accounts/" + s.account + "/statement"
@@ -147,6 +148,7 @@ func TestALiveStreamIsResumedWithoutLoss(t *testing.T) {
 
 // TestAnEntityIsFollowedToItsEnd: an order's stream shows what its fulfilment does, too.
 func TestAnEntityIsFollowedToItsEnd(t *testing.T) {
+	t.Parallel()
 	e := startEdge(t, edgeOptions{})
 	s := e.furnish("ann")
 	r := e.listen("/v1/orders/"+s.order, "")

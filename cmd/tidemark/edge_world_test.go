@@ -59,7 +59,6 @@ type edgeOptions struct {
 // startEdge starts the program.
 func startEdge(t *testing.T, o edgeOptions) *edge {
 	t.Helper()
-	clearEnvironment(t)
 	config, err := loadConfig(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -86,16 +85,6 @@ func startEdge(t *testing.T, o edgeOptions) *edge {
 	e.config = config
 	e.start()
 	return e
-}
-
-// clearEnvironment keeps the settings of whoever runs the tests out.
-func clearEnvironment(t *testing.T) {
-	t.Helper()
-	for _, pair := range os.Environ() {
-		if name, _, _ := strings.Cut(pair, "="); strings.HasPrefix(name, envPrefix+"_") && name != asProgram {
-			t.Setenv(name, "")
-		}
-	}
 }
 
 // start wires the program as newApp does, with faults between the engine and its documents.

@@ -10,6 +10,7 @@ import (
 
 // TestALogTravels exports a log, tampers with copies of it, and imports it into another store.
 func TestALogTravels(t *testing.T) {
+	t.Parallel()
 	source := startProcess(t, t.TempDir(), nil)
 	account := openAccount(t, source.api)
 	for range 3 {

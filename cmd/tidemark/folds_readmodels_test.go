@@ -36,6 +36,7 @@ func (s fixedStreams) ReadLast(_ context.Context, stream string) (last domain.Re
 }
 
 func TestFoldsOfReadModelsChangeWithTheirVersion(t *testing.T) {
+	t.Parallel()
 	for _, h := range foldHistories(t) {
 		documents, err := sqlitedocs.Open(filepath.Join(t.TempDir(), "documents.db"), sqlitedocs.Options{})
 		if err != nil {

@@ -67,6 +67,7 @@ var stockModel = porcupine.Model{
 // Reservations through several replicas look as if they had happened one after the other, each between its
 // call and its answer.
 func TestReservationsAreLinearizable(t *testing.T) {
+	t.Parallel()
 	w := newWarehouse(t, uint64(time.Now().UnixNano()))
 	replicas := []*application.Service{w.people, replica(t, w.node.connect(t), application.Options{})}
 	orders := []string{"", uuid.NewString(), uuid.NewString(), uuid.NewString(), uuid.NewString()}
@@ -124,6 +125,7 @@ var orderModel = porcupine.Model{
 // Confirming, cancelling and changing one order from several replicas at once is linearizable too: an order
 // is confirmed or cancelled, and nothing is added to it after either.
 func TestConfirmAgainstCancelIsLinearizable(t *testing.T) {
+	t.Parallel()
 	w := newWarehouse(t, uint64(time.Now().UnixNano()))
 	replicas := []*application.Service{w.people, replica(t, w.node.connect(t), application.Options{})}
 	for range 12 {

@@ -43,6 +43,7 @@ func (w *warehouse) expires(id string) {
 // Deadlines come from the order board, with two workers at it at once, and also where they passed while
 // nobody was there.
 func TestUnconfirmedOrdersExpireByTheBoard(t *testing.T) {
+	t.Parallel()
 	w := newWarehouse(t, 1)
 	w.limits.OpenFor = 300 * time.Millisecond
 	before := w.created()
@@ -56,6 +57,7 @@ func TestUnconfirmedOrdersExpireByTheBoard(t *testing.T) {
 
 // Where every delivery is lost, the timers alone take orders to their ends.
 func TestOrdersAreFulfilledWithoutAnyDelivery(t *testing.T) {
+	t.Parallel()
 	w := newWarehouse(t, 1)
 	w.limits.Nudge = 100 * time.Millisecond
 	w.receive("A", 5)

@@ -15,6 +15,7 @@ import (
 // Orders over scarce goods and money on the real node, through the official client, with several workers
 // whose stores, documents and deliveries fail. TIDEMARK_TEST_ORDERS says how many; 10000 is the full run.
 func TestFulfilmentEndsWhateverFails(t *testing.T) {
+	t.Parallel()
 	orders := 60
 	if testing.Short() {
 		orders = 15

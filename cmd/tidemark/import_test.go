@@ -13,6 +13,7 @@ import (
 // TestImportIsResumed imports orders, cuts its record of outcomes short as a crash would, and imports
 // again: no order is made twice, and every line has its outcome.
 func TestImportIsResumed(t *testing.T) {
+	t.Parallel()
 	p := startProcess(t, t.TempDir(), nil)
 	running := "TIDEMARK_DATA_DIR=" + p.data
 	path := filepath.Join(t.TempDir(), "orders.ndjson")
@@ -58,6 +59,7 @@ func TestImportIsResumed(t *testing.T) {
 // TestImportTakesFilesAsPeopleSaveThem: with a byte order mark, carriage returns, empty lines and no last
 // line break. Its outcomes bear the numbers that an editor shows.
 func TestImportTakesFilesAsPeopleSaveThem(t *testing.T) {
+	t.Parallel()
 	p := startProcess(t, t.TempDir(), nil)
 	running := "TIDEMARK_DATA_DIR=" + p.data
 	path := filepath.Join(t.TempDir(), "my orders.ndjson")

@@ -133,6 +133,7 @@ func covers(patterns []string, dir string) bool {
 }
 
 func TestImportsPointInward(t *testing.T) {
+	t.Parallel()
 	for _, file := range sources(t) {
 		allowed, known := mayImport[file.dir]
 		if !known {
@@ -156,6 +157,7 @@ func TestImportsPointInward(t *testing.T) {
 }
 
 func TestLibrariesHaveOneHome(t *testing.T) {
+	t.Parallel()
 	for _, file := range sources(t) {
 		for _, path := range file.imports {
 			for library, dirs := range homes {
@@ -177,6 +179,7 @@ const (
 )
 
 func TestFilesAndFunctionsStaySmall(t *testing.T) {
+	t.Parallel()
 	for _, file := range sources(t) {
 		if ast.IsGenerated(file.syntax) {
 			continue

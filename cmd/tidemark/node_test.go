@@ -16,6 +16,7 @@ import (
 
 // An operator gets back the space of what was deleted, and only while nothing runs.
 func TestScavengeAndCompactGiveSpaceBack(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	path, env := filepath.Join(dir, logFile), "TIDEMARK_DATA_DIR="+dir
 	mustRun(t, exitFailed, env, "node", "compact") // there is none

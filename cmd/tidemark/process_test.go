@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -14,12 +15,20 @@ import (
 
 // asProgram makes the test binary behave as the program itself, so that tests can start, kill and
 // restart real processes without building anything.
-const asProgram = "TIDEMARK_TEST_AS_PROGRAM"
+const asProgram = forTests + "AS_PROGRAM"
+
+// forTests begins the variables that tests are told by how large they are and against what.
+const forTests = envPrefix + "_TEST_"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
 		main()
 		return
+	}
+	for _, pair := range os.Environ() { // the settings of whoever runs the tests stay out
+		if name, _, _ := strings.Cut(pair, "="); strings.HasPrefix(name, envPrefix+"_") && !strings.HasPrefix(name, forTests) {
+			_ = os.Unsetenv(name) // it is there
+		}
 	}
 	os.Exit(m.Run())
 }

@@ -71,6 +71,7 @@ func mongoDocuments(t *testing.T, uri string) readmodels.Documents {
 
 // The proof over FerretDB is small: it is slow, and what makes up for its gaps holds for one store at a time.
 func TestReadModelsEndInTheSameBytesOverTheWireProtocol(t *testing.T) {
+	t.Parallel()
 	uri := ferretURI(t)
 	proveSameBytes(t, proof{events: 120, workers: []int{1, 4, 16}, documents: func(t *testing.T, _ *readWorld) readmodels.Documents { return mongoDocuments(t, uri) }})
 }

@@ -20,6 +20,7 @@ import (
 // Several processes take random shares of the deliveries, repeated, shuffled, some lost, over a document
 // store that fails and dawdles, while processes restart: the documents end as an orderly fold makes them.
 func TestReadModelsEndInTheSameBytesOverFaultyStores(t *testing.T) {
+	t.Parallel()
 	proveSameBytes(t, proof{events: 250, workers: []int{1, 4, 16}, documents: func(_ *testing.T, w *readWorld) readmodels.Documents { return w.documents() }})
 }
 
@@ -140,6 +141,7 @@ func await(t testing.TB, e *readmodels.Engine, job readmodels.Job, err error) re
 // Read models are verified, rebuilt, switched and rolled back over the real stores while events come
 // and readers poll.
 func TestReadModelsAreRebuiltUnderTraffic(t *testing.T) {
+	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	w := newReadWorld(t)

@@ -22,6 +22,7 @@ func runScript(t *testing.T, name string, args []string, env ...string) (code in
 
 // TestOperatorScripts does what an operator does, on a running service: look first, then act.
 func TestOperatorScripts(t *testing.T) {
+	t.Parallel()
 	p := startProcess(t, t.TempDir(), nil)
 	account := openAccount(t, p.api)
 	running := "TIDEMARK_DATA_DIR=" + p.data
@@ -70,6 +71,7 @@ func TestOperatorScripts(t *testing.T) {
 
 // TestBackupAndRestore copies a log in use and goes back to it.
 func TestBackupAndRestore(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	p := startProcess(t, dir, nil)
 	kept := openAccount(t, p.api)

@@ -10,6 +10,7 @@ import (
 
 // TestAStartThatCannotWorkSaysWhyInOneLine starts the program with everything that can be wrong from outside.
 func TestAStartThatCannotWorkSaysWhyInOneLine(t *testing.T) {
+	t.Parallel()
 	running := startProcess(t, t.TempDir(), nil)
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -73,6 +74,7 @@ func TestWrongWordsAreUsageErrors(t *testing.T) {
 }
 
 func TestANewerFileIsRefusedUntouched(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	p := startProcess(t, dir, nil)
 	if code := p.interrupt(); code != exitDone {
