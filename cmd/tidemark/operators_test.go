@@ -28,6 +28,7 @@ func onlyJSON(text string) bool {
 
 // TestEveryOperatorCommandSpeaksJSON, plans and results alike, with a service and without one.
 func TestEveryOperatorCommandSpeaksJSON(t *testing.T) {
+	t.Parallel()
 	dir, scratch := t.TempDir(), t.TempDir()
 	p := startProcess(t, dir, nil)
 	data := "TIDEMARK_DATA_DIR=" + dir
@@ -100,6 +101,7 @@ func TestAnInterruptedJobIsNotLeftBehind(t *testing.T) {
 
 // TestRestoreRefusesWhatIsNoBackup and leaves what is there.
 func TestRestoreRefusesWhatIsNoBackup(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	data := "TIDEMARK_DATA_DIR=" + dir
 	mustRun(t, 0, data, "events", "check") // makes an empty log

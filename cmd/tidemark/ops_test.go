@@ -55,6 +55,7 @@ func (p *process) walk(steps []step) {
 // An operator changes groups: every command that touches something shows first what, says by its exit code how
 // it went, and does nothing that has not been agreed to.
 func TestOperatorsChangeGroups(t *testing.T) {
+	t.Parallel()
 	p := startProcess(t, t.TempDir(), nil)
 	openAccount(t, p.api)
 	p.await("the account's screen", func() bool {
@@ -134,6 +135,7 @@ func (p *process) poison(stream string, after int64) {
 // An operator looks after read models: a poisoned stream is found, named and skipped on record, a read model
 // rebuilt, switched, rolled back and its old generation dropped, and what was wrong is told with exit code 1.
 func TestOperatorsLookAfterReadModels(t *testing.T) {
+	t.Parallel()
 	p := startProcess(t, t.TempDir(), nil)
 	const skus = 20
 	for i := range skus {
