@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -106,16 +107,25 @@ func readKeys(path string) (keyfunc.Keyfunc, error) {
 	if err != nil {
 		return nil, fmt.Errorf("AUTH_JWKS=%q can't be read: %w", path, plain(err))
 	}
+	loaded, err := parseKeys(text)
+	if err != nil {
+		return nil, fmt.Errorf("AUTH_JWKS=%q %w", path, err)
+	}
+	return loaded, nil
+}
+
+// parseKeys reads a JSON Web Key Set; the error goes on from the name of its source.
+func parseKeys(text []byte) (keyfunc.Keyfunc, error) {
 	var set jwkset.JWKSMarshal
 	if err := json.Unmarshal(text, &set); err != nil {
-		return nil, fmt.Errorf("AUTH_JWKS=%q is no JSON Web Key Set: %w", path, err)
+		return nil, fmt.Errorf("is no JSON Web Key Set: %w", err)
 	}
 	if len(set.Keys) == 0 {
-		return nil, fmt.Errorf("AUTH_JWKS=%q has no keys", path)
+		return nil, errors.New("has no keys")
 	}
 	loaded, err := keyfunc.NewJWKSetJSON(text)
 	if err != nil {
-		return nil, fmt.Errorf("AUTH_JWKS=%q can't be used: %w", path, err)
+		return nil, fmt.Errorf("can't be used: %w", err)
 	}
 	return loaded, nil
 }
