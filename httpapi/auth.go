@@ -147,6 +147,9 @@ func why(err error) string {
 	case errors.Is(err, jwt.ErrTokenInvalidIssuer):
 		return "The token is from another issuer."
 	}
+	if errors.Is(err, jwt.ErrTokenRequiredClaimMissing) {
+		return "The token lacks the issuer or the audience that is demanded here (iss, aud)."
+	}
 	return "The token is not valid."
 }
 

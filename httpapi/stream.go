@@ -2,12 +2,13 @@ package httpapi
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -66,7 +67,16 @@ type live struct {
 
 	point string // what the reader may resume from by now
 	over  int    // frames sent that go beyond it
+
+	shown   map[string]bool // ids of a list's items that the reader has, of at most maxShown
+	resumed bool            // until what was missed is sent: the reader may have items that shown lacks
 }
+
+// maxShown bounds how many items of a list are remembered for a reader.
+const maxShown = 10_000
+
+// fleeting are the filters that a thing may come to match no more.
+var fleeting = []string{"status", "lowStock", "olderThan"}
 
 // fromTheState is the point before anything was sent: who resumes there gets the state again.
 const fromTheState = "0"
@@ -136,6 +146,7 @@ func (l *live) follow(ctx context.Context, resume string) (err error) {
 	if resume == "" {
 		err = l.state(ctx, "")
 	} else {
+		l.resumed = true
 		err = l.mayRead(ctx)
 	}
 	for err == nil {
@@ -148,9 +159,11 @@ func (l *live) follow(ctx context.Context, resume string) (err error) {
 func (l *live) mayRead(ctx context.Context) error {
 	bounded, cancel := context.WithTimeout(ctx, l.server.options.RequestTimeout+l.ask.Wait)
 	defer cancel()
-	if _, err := l.screen.Answer(bounded, l.server.options.Reader, l.ask); err != nil {
+	answer, err := l.screen.Answer(bounded, l.server.options.Reader, l.ask)
+	if err != nil {
 		return err
 	}
+	l.noteAll(answer.Items)
 	return l.write("")
 }
 
@@ -167,6 +180,7 @@ func (l *live) state(ctx context.Context, before string) error {
 		return err
 	}
 	items := answer.Items
+	l.noteAll(items)
 	if !answer.List {
 		items = []any{answer.Body}
 	}
@@ -187,6 +201,7 @@ func (l *live) next(ctx context.Context) error {
 		return err
 	}
 	items, err := l.items(ctx, changes)
+	l.resumed = false
 	if err != nil {
 		return err // the client resumes behind the last frame it got
 	}
@@ -204,6 +219,13 @@ func (l *live) items(ctx context.Context, changes []readmodels.Change) ([]any, e
 		bounded, cancel := context.WithTimeout(ctx, l.server.options.RequestTimeout)
 		item, found, err := l.screen.Item(bounded, l.server.options.Reader, l.ask, change)
 		cancel()
+		switch {
+		case err != nil || !l.o.list:
+		case found:
+			l.note(change.Document)
+		default:
+			item, found, err = l.left(ctx, change)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -215,6 +237,47 @@ func (l *live) items(ctx context.Context, changes []readmodels.Change) ([]any, e
 		}
 	}
 	return items, nil
+}
+
+// left is an item that the reader has and that its filters no longer match, as it is now: so the reader
+// sees that it has left the list.
+func (l *live) left(ctx context.Context, change readmodels.Change) (item any, found bool, err error) {
+	if !l.resumed && !l.shown[change.Document] {
+		return nil, false, nil
+	}
+	delete(l.shown, change.Document)
+	ask := l.ask
+	ask.Params = maps.Clone(ask.Params)
+	maps.DeleteFunc(ask.Params, func(name, _ string) bool { return slices.Contains(fleeting, name) })
+	if len(ask.Params) == len(l.ask.Params) {
+		return nil, false, nil
+	}
+	bounded, cancel := context.WithTimeout(ctx, l.server.options.RequestTimeout)
+	defer cancel()
+	return l.screen.Item(bounded, l.server.options.Reader, ask, change)
+}
+
+// noteAll remembers the items of a page.
+func (l *live) noteAll(page []any) {
+	for _, item := range page {
+		var named struct {
+			ID string `json:"id"`
+		}
+		if data, err := marshal(item); err == nil && json.Unmarshal(data, &named) == nil {
+			l.note(named.ID)
+		}
+	}
+}
+
+// note remembers that the reader has an item of a list.
+func (l *live) note(id string) {
+	if id == "" || len(l.shown) >= maxShown {
+		return
+	}
+	if l.shown == nil {
+		l.shown = map[string]bool{}
+	}
+	l.shown[id] = true
 }
 
 // send writes a frame for each item. Only the last one carries the point to resume from, as only it
@@ -271,66 +334,3 @@ func (l *live) write(text string) error {
 	}
 	return nil
 }
-
-// streamBook counts live streams, all and by caller, and ends them.
-type streamBook struct {
-	total, perClient int
-	hooks            Hooks
-	done             chan struct{}
-	once             sync.Once
-
-	mu   sync.Mutex
-	open map[string]int
-	all  int
-}
-
-func newStreamBook(limits Limits, hooks Hooks) *streamBook {
-	return &streamBook{total: limits.Streams, perClient: limits.PerClient, hooks: hooks, done: make(chan struct{}), open: map[string]int{}}
-}
-
-// enter counts a stream of a caller; leave must be called with why it ended.
-func (b *streamBook) enter(caller string) (leave func(why string), err error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.open[caller] >= b.perClient {
-		b.hooks.Shed(classStream, "rate")
-		return nil, fail("rate_limited", "A caller may have %d live streams.", b.perClient)
-	}
-	if b.all >= b.total {
-		b.hooks.Shed(classStream, "queue")
-		return nil, fail("overloaded", "There are too many live streams.")
-	}
-	b.open[caller]++
-	b.all++
-	b.hooks.Stream(+1, "")
-	return func(why string) {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		if b.open[caller]--; b.open[caller] == 0 {
-			delete(b.open, caller)
-		}
-		b.all--
-		b.hooks.Stream(-1, why)
-	}, nil
-}
-
-// context ends with the request, with the server's stopping, and with the token.
-func (b *streamBook) context(ctx context.Context, expires time.Time) (context.Context, context.CancelFunc) {
-	var cancel context.CancelFunc
-	if expires.IsZero() {
-		ctx, cancel = context.WithCancel(ctx)
-	} else {
-		ctx, cancel = context.WithDeadline(ctx, expires)
-	}
-	go func() {
-		select {
-		case <-b.done:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-	return ctx, cancel
-}
-
-// close ends all streams, those open and those to come.
-func (b *streamBook) close() { b.once.Do(func() { close(b.done) }) }

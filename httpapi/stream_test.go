@@ -200,6 +200,33 @@ func TestAResumedStreamBeginsBehindTheLastFrame(t *testing.T) {
 	}
 }
 
+// A row that the reader has comes once more when it leaves the list; what it never had doesn't.
+func TestARowThatLeavesItsListIsShownOnceMore(t *testing.T) {
+	feed := newFeed()
+	w := newWorld(t, func(o *Options) { o.Feed = feed })
+	w.shown.answer = func(string, readmodels.Ask) (readmodels.Answer, error) {
+		return readmodels.Answer{List: true, Items: []any{map[string]any{"id": "moved"}}}, nil
+	}
+	l := w.listen("/v1/orders?status=created")
+	l.next()
+	l.expect("change", "start", `{"id":"moved"}`)
+	feed.batches <- []readmodels.Change{change("moved", 1, "a")}
+	l.expect("change", "a", `{"id":"moved","revision":1}`)
+	feed.batches <- []readmodels.Change{change("moved", 2, "b")}
+	l.expect("", "b", "")
+	feed.batches <- []readmodels.Change{change("moved-unseen", 1, "c")}
+	l.expect("", "c", "")
+	l.cancel()
+
+	missed := newFeed() // of what changed while nobody listened, the reader may have had anything
+	l = newWorld(t, func(o *Options) { o.Feed = missed }).listen("/v1/orders?status=created", "Last-Event-ID", "c")
+	l.next()
+	missed.batches <- []readmodels.Change{change("moved-unseen", 2, "d"), change("hidden", 1, "d")}
+	l.expect("change", "d", `{"id":"moved-unseen","revision":2}`)
+	missed.batches <- []readmodels.Change{change("moved-unseen", 3, "e")}
+	l.expect("", "e", "")
+}
+
 func TestWhatCannotBeStreamedIsAProblem(t *testing.T) {
 	feed := newFeed()
 	w := newWorld(t, func(o *Options) { o.Feed = feed; o.Limits.PerClient = 2 })

@@ -232,8 +232,9 @@ func (w *shown) screens(t testing.TB) []readmodels.Screen {
 				}
 				return readmodels.Answer{Body: map[string]any{"revision": 3}, ETag: "3"}, nil
 			},
-			Item: func(_ context.Context, _ *readmodels.Reader, _ readmodels.Ask, change readmodels.Change) (any, bool, error) {
-				return map[string]any{"id": change.Document, "revision": change.Revision}, change.Document != "hidden", nil
+			Item: func(_ context.Context, _ *readmodels.Reader, ask readmodels.Ask, change readmodels.Change) (any, bool, error) {
+				moved := strings.HasPrefix(change.Document, "moved") && ask.Params["status"] != "" // out of that status
+				return map[string]any{"id": change.Document, "revision": change.Revision}, change.Document != "hidden" && !moved, nil
 			}})
 	}
 	return all
