@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 
@@ -114,7 +115,22 @@ func (d *documented) check(status int, method, path string, in any, headers ...s
 // TestEveryOperationAnswersAsDocumented walks through a shop's day, with every operation of the document.
 func TestEveryOperationAnswersAsDocumented(t *testing.T) {
 	t.Parallel()
-	e := startEdge(t, edgeOptions{})
+	acceptance(startEdge(t, edgeOptions{}))
+}
+
+// TestEveryOperationOnTheRealStores is the same walk on an EventStoreDB and a MongoDB; scripts/compat sets the
+// variables. It needs a log that has not seen it before: its shop's names are taken afterwards.
+func TestEveryOperationOnTheRealStores(t *testing.T) {
+	log, documents := os.Getenv("TIDEMARK_TEST_EVENTSTORE"), os.Getenv("TIDEMARK_TEST_MONGODB")
+	if log == "" || documents == "" {
+		t.Skip("TIDEMARK_TEST_EVENTSTORE and TIDEMARK_TEST_MONGODB don't both name a server")
+	}
+	acceptance(startEdge(t, edgeOptions{store: log, config: func(c *Config) { c.Documents = documents }}))
+}
+
+func acceptance(e *edge) {
+	t := e.t
+	t.Helper()
 	d := e.documented()
 	s := d.openShop()
 	d.sellAndShip(s)

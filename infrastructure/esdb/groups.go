@@ -3,6 +3,7 @@ package esdb
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -242,10 +243,14 @@ func (s *Store) ReplayParked(ctx context.Context, group string, limit int) error
 }
 
 func groupFailure(group, operation string, err error) error {
-	if codeOf(err) == client.ErrorCodeResourceNotFound && domain.KindOf(err) != domain.KindNotFound {
+	switch code := codeOf(err); {
+	case code == client.ErrorCodeResourceNotFound && domain.KindOf(err) != domain.KindNotFound:
 		missing := domain.NotFound("group", group)
 		missing.Err = err
 		return missing
+	case code == client.ErrorCodeAccessDenied:
+		return &domain.Error{Kind: domain.KindForbidden, Code: "forbidden", Err: fmt.Errorf("%s: %w", operation, err),
+			Message: "The event store does not let the user that Tidemark connects as do this with groups; see scripts/bootstrap-eventstore."}
 	}
 	return failure(operation, err)
 }
