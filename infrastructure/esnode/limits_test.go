@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -125,6 +126,39 @@ func TestAppendThatWaitsTooLongIsNotMade(t *testing.T) {
 	if len(all) != 2 || all[1].Event.EventType != "next" {
 		t.Errorf("the stream has %s", names(all))
 	}
+}
+
+// An expression that backtracks without end ends the subscription, and faults the group, that has it; the
+// node and everybody else go on.
+func TestFilterThatRunsWildEndsWhoHasIt(t *testing.T) {
+	r := start(t)
+	wild := &esdb.SubscriptionFilter{Type: esdb.StreamFilterType, Regex: `^(a+)+$`}
+	sub, err := r.client.SubscribeToAll(r.ctx, esdb.SubscribeToAllOptions{From: esdb.Start{}, Filter: wild})
+	r.must(err)
+	defer sub.Close()
+	r.groupOnAll("wild", func(o *esdb.PersistentAllSubscriptionOptions) { o.Filter = wild })
+	r.groupOnAll("tame")
+	consumer, tame := r.consume(allStream, "wild", 10), r.consume(allStream, "tame", 10)
+	bomb := strings.Repeat("a", 60) + "!"
+	r.append(bomb, event("x"))
+	for e := sub.Recv(); ; e = sub.Recv() {
+		if e.SubscriptionDropped == nil {
+			continue
+		}
+		if statusOf(e.SubscriptionDropped.Error) != codes.InvalidArgument {
+			t.Errorf("the subscription ended with %v", e.SubscriptionDropped.Error)
+		}
+		break
+	}
+	if e := consumer.Recv(); e.SubscriptionDropped == nil || statusOf(e.SubscriptionDropped.Error) != codes.Canceled {
+		t.Errorf("the consumer got %+v, want to be dropped", e)
+	}
+	for { // the log has the groups' settings as well
+		if e := delivered(t, tame).Event; e.OriginalEvent().StreamID == bomb {
+			break
+		}
+	}
+	r.must(r.client.DeletePersistentSubscriptionToAll(r.ctx, "wild", esdb.DeletePersistentSubscriptionOptions{}))
 }
 
 // A filter that takes long lets go of the feed between its events, and of a caller that has gone.
