@@ -1,7 +1,7 @@
 // One function a screen.
 import { html, useState, useEffect } from '/console/vendor/htm-preact.js';
 import { send, follow } from '/console/api.js';
-import { money, time, short, Link, Status, Problem, useAnswer, Table, List, Act } from '/console/parts.js';
+import { money, time, short, Link, Status, Problem, useAnswer, Table, List, Act, Filters, filtered } from '/console/parts.js';
 
 const at = encodeURIComponent;
 const orderColumns = [
@@ -14,30 +14,33 @@ const orderColumns = [
 ];
 
 export function Board() {
-  const [board, error] = useAnswer('/v1/board', 3000);
+  const [loaded, error, reload] = useAnswer('/v1/board', 15000);
+  const [live, setLive] = useState(null);
+  useEffect(() => follow('/v1/board', (b) => { if (b) setLive(b); else reload(); }), []);
+  useEffect(() => setLive(null), [loaded]);
+  const board = live || loaded;
   return html`<h1>Order desk</h1><${Problem} error=${error} />
-    <div class="tiles">${['created', 'confirmed', 'prepared', 'shipped', 'cancelled'].map((status) => html`<a class=${`tile ${status}`} href=${`#/orders?status=${status}`}><b>${board?.counts[status]}</b>${status}</a>`)}</div>
+    <div class="tiles">${statuses.map((status) => html`<a class=${`tile ${status}`} href=${`#/orders?status=${status}`}><b>${board?.counts[status]}</b>${status}</a>`)}</div>
     <h2>To ship</h2><${Table} columns=${orderColumns} rows=${board?.toShip} empty="Nothing waits to be shipped." />
     <h2>Waiting longest</h2><${Table} columns=${orderColumns} rows=${board?.oldestWaiting} empty="No confirmed order waits." />`;
 }
 
-export function Orders({ query }) {
-  const [status, setStatus] = useState(query.get('status') || '');
-  useEffect(() => setStatus(query.get('status') || ''), [query.get('status')]);
-  return html`<h1>Orders</h1><p><label>Status <select value=${status} onChange=${(e) => { location.hash = e.target.value ? `/orders?status=${e.target.value}` : '/orders'; }}>
-    <option value="">all</option>${['created', 'confirmed', 'prepared', 'shipped', 'cancelled'].map((s) => html`<option value=${s}>${s}</option>`)}</select></label></p>
-    <${List} path=${`/v1/orders${status ? `?status=${status}` : ''}`} columns=${orderColumns} every=${5000} />`;
-}
+const statuses = ['created', 'confirmed', 'prepared', 'shipped', 'cancelled'];
+const period = [['from', 'From', 'date'], ['to', 'To', 'date']];
+
+export const Orders = ({ query }) => html`<h1>Orders</h1>
+  <${Filters} at="/orders" query=${query} fields=${[['status', 'Status', '', statuses], ['customerId', 'Customer'], ...period]} />
+  <${List} path=${filtered('/v1/orders', query, ['status', 'customerId'], ['from', 'to'])} columns=${orderColumns} every=${5000} />`;
 
 export function Order({ id }) {
   const path = `/v1/orders/${at(id)}`;
   const [loaded, error, reload] = useAnswer(path);
-  const [history, , reloadHistory] = useAnswer(`${path}/history?limit=200`);
+  const [changes, setChanges] = useState(0);
   const [live, setLive] = useState(null);
-  useEffect(() => { setLive(null); return follow(path, (o) => { if (o) setLive(o); else reload(); reloadHistory(); }); }, [path]);
+  useEffect(() => { setLive(null); return follow(path, (o) => { if (o) setLive(o); else reload(); setChanges((n) => n + 1); }); }, [path]);
   const order = live && (!loaded || live.revision >= loaded.revision) ? live : loaded;
   if (!order) return html`<h1>Order</h1><${Problem} error=${error} />`;
-  const done = () => { reload(); reloadHistory(); };
+  const done = () => { reload(); setChanges((n) => n + 1); };
   return html`<h1>Order <code>${id}</code> <${Status} value=${order.status} /></h1><${Problem} error=${error} />
     <dl><dt>Customer</dt><dd><${Link} to=${`/customers/${at(order.customerId)}`}>${order.customerId}<//></dd>
       <dt>Account</dt><dd><${Link} to=${`/accounts/${at(order.accountId)}`}>${short(order.accountId)}<//></dd>
@@ -46,17 +49,17 @@ export function Order({ id }) {
       ${order.trackingNumber && html`<dt>Shipped</dt><dd>${order.carrier} ${order.trackingNumber}</dd>`}
       <dt>Revision</dt><dd>${order.revision}</dd></dl>
     <p class="actions">${order.status === 'created' && html`<${Act} label="Confirm" action=${() => send('POST', `${path}/confirm`)} done=${done} />`}
-      ${order.status === 'prepared' && html`<${Act} label="Ship" done=${done} action=${() => send('POST', `${path}/ship`, { carrier: 'Harbour Express', trackingNumber: prompt('Tracking number') || '' })} />`}
-      ${['created', 'confirmed', 'prepared'].includes(order.status) && html`<${Act} danger label="Cancel" done=${done} action=${() => send('POST', `${path}/cancel`, { reason: prompt('Reason') || '' })} />`}</p>
+      ${order.status === 'prepared' && html`<${Act} label="Ship" done=${done} action=${() => { const carrier = prompt('Carrier'); const trackingNumber = carrier && prompt('Tracking number'); return trackingNumber && send('POST', `${path}/ship`, { carrier, trackingNumber }); }} />`}
+      ${['created', 'confirmed', 'prepared'].includes(order.status) && html`<${Act} danger label="Cancel" done=${done} action=${() => { const reason = prompt('Why is it cancelled?'); return reason && send('POST', `${path}/cancel`, { reason }); }} />`}</p>
     <h2>Lines</h2><${Table} rows=${order.items} columns=${[
       ['SKU', (l) => html`<${Link} to=${`/stock/${at(l.sku)}`}>${l.sku}<//>`], ['Name', (l) => l.name], ['Quantity', (l) => l.quantity, 'number'],
       ['Price', (l) => money(l.unitPrice, order.currency), 'number'], ['Line', (l) => money(l.lineTotal, order.currency), 'number']]} empty="No lines." />
     ${order.fulfilment && html`<h2>Fulfilment <${Status} value=${order.fulfilment.status} /></h2><${Steps} steps=${order.fulfilment.steps} />`}
-    <h2>What happened</h2><${History} page=${history} />`;
+    <h2>What happened</h2><${History} path=${path} changes=${changes} />`;
 }
 
 const Steps = ({ steps }) => html`<${Table} rows=${steps || []} columns=${[['Step', (s) => s.name], ['SKU', (s) => s.sku || ''], ['Status', (s) => s.status], ['Attempts', (s) => s.attempts, 'number'], ['At', (s) => time(s.at)]]} />`;
-const History = ({ page }) => html`<${Table} rows=${page?.items} columns=${[
+const History = ({ path, changes }) => html`<${List} path=${`${path}/history`} every=${5000} changes=${changes} columns=${[
   ['#', (e) => e.revision, 'number'], ['At', (e) => time(e.at)], ['Event', (e) => e.type], ['By', (e) => e.actor], ['Data', (e) => html`<code class="data">${JSON.stringify(e.data)}</code>`]]} />`;
 
 export function Customer({ id }) {
@@ -77,44 +80,48 @@ export function Stock() {
 
 export function StockItem({ id }) {
   const [stock, error, reload] = useAnswer(`/v1/inventory/${at(id)}`, 5000);
-  const [history] = useAnswer(`/v1/inventory/${at(id)}/history?limit=200`, 5000);
   return html`<h1>${id}</h1><${Problem} error=${error} />
     <div class="tiles">${stock && ['onHand', 'reserved', 'available'].map((k) => html`<span class=${`tile ${k === 'available' && stock.lowStock ? 'low' : ''}`}><b>${stock[k]}</b>${k === 'onHand' ? 'on hand' : k}</span>`)}</div>
-    <p class="actions"><${Act} label="Receive" done=${reload} action=${() => send('POST', `/v1/inventory/${at(id)}/receipts`, { quantity: Number(prompt('How many pieces?')) || 0 })} /></p>
-    <h2>What happened</h2><${History} page=${history} />`;
+    <p class="actions"><${Act} label="Receive" done=${reload} action=${() => { const quantity = prompt('How many pieces?'); return quantity && send('POST', `/v1/inventory/${at(id)}/receipts`, { quantity: Number(quantity) || 0 }); }} /></p>
+    <h2>What happened</h2><${History} path=${`/v1/inventory/${at(id)}`} />`;
 }
 
-export function Account({ id }) {
+export function Account({ id, query }) {
   const [account, error] = useAnswer(`/v1/accounts/${at(id)}`, 5000);
   return html`<h1>Account <code>${id}</code> ${account && html`<${Status} value=${account.status} />`}</h1><${Problem} error=${error} />
     ${account && html`<div class="tiles"><span class="tile"><b>${money(account.balance, account.currency)}</b>balance</span><span class="tile"><b>${money(account.available, account.currency)}</b>available</span></div>
     <p>Of customer <${Link} to=${`/customers/${at(account.customerId)}`}>${account.customerId}<//>.</p>`}
-    <h2>Statement</h2><${List} path=${`/v1/accounts/${at(id)}/statement`} columns=${[
+    <h2>Statement</h2><${Filters} at=${`/accounts/${at(id)}`} query=${query} fields=${period} />
+    <${List} path=${filtered(`/v1/accounts/${at(id)}/statement`, query, [], ['from', 'to'])} every=${5000} columns=${[
       ['At', (e) => time(e.at)], ['Entry', (e) => e.type], ['Order', (e) => e.orderId && html`<${Link} to=${`/orders/${e.orderId}`}>${short(e.orderId)}<//>`],
       ['Amount', (e) => money(e.amount, account?.currency), 'number'], ['Balance', (e) => money(e.balance, account?.currency), 'number']]} empty="No entries." />`;
 }
 
-export const Fulfilments = () => html`<h1>Fulfilments</h1><${List} path="/v1/fulfilments" every=${3000} columns=${[
-  ['Order', (f) => html`<${Link} to=${`/orders/${f.orderId}`}>${short(f.orderId)}<//>`], ['Status', (f) => html`<${Status} value=${f.status} />`], ['Reason', (f) => f.reason || ''],
-  ['Steps', (f) => f.steps?.length, 'number'], ['Age', (f) => `${Math.round(f.ageSeconds)} s`, 'number']]} empty="No fulfilment is under way." />`;
+const age = (s) => (s < 120 ? `${Math.round(s)} s` : s < 7200 ? `${Math.round(s / 60)} min` : s < 172800 ? `${Math.round(s / 3600)} h` : `${Math.round(s / 86400)} d`);
 
-export const Sales = () => html`<h1>Sales by day</h1><${List} path="/v1/sales" every=${5000} columns=${[
+export const Fulfilments = ({ query }) => html`<h1>Fulfilments</h1>
+  <${Filters} at="/fulfilments" query=${query} fields=${[['status', 'Status', '', ['running', 'prepared', 'completed', 'compensating', 'compensated']], ['olderThan', 'Older than (such as 10m)']]} />
+  <${List} path=${filtered('/v1/fulfilments', query, ['status', 'olderThan'])} every=${3000} columns=${[
+  ['Order', (f) => html`<${Link} to=${`/orders/${f.orderId}`}>${short(f.orderId)}<//>`], ['Status', (f) => html`<${Status} value=${f.status} />`], ['Reason', (f) => f.reason || ''],
+  ['Steps', (f) => f.steps?.length, 'number'], ['Age', (f) => age(f.ageSeconds), 'number']]} empty="No fulfilment is under way." />`;
+
+export const Sales = ({ query }) => html`<h1>Sales by day</h1><${Filters} at="/sales" query=${query} fields=${[...period, ['currency', 'Currency']]} />
+  <${List} path=${filtered('/v1/sales', query, ['from', 'to', 'currency'])} every=${5000} columns=${[
   ['Day', (d) => d.day], ['Currency', (d) => d.currency], ...['created', 'confirmed', 'shipped', 'cancelled', 'units'].map((k) => [k, (d) => d[k], 'number']),
   ['Revenue', (d) => money(d.revenue, d.currency), 'number']]} empty="No sales yet." />`;
 
 export const Catalogue = () => html`<h1>Catalogue</h1><${List} path="/v1/products" columns=${[
   ['SKU', (p) => html`<${Link} to=${`/stock/${at(p.sku)}`}>${p.sku}<//>`], ['Name', (p) => p.name], ['Price', (p) => money(p.unitPrice, p.currency), 'number'], ['Status', (p) => html`<${Status} value=${p.status} />`]]} />`;
 
-export const Audit = () => html`<h1>Audit</h1><${List} path="/v1/audit" every=${5000} columns=${[
-  ['At', (e) => time(e.at)], ['Stream', (e) => short(e.stream)], ['#', (e) => e.revision, 'number'], ['Event', (e) => e.type], ['By', (e) => e.actor],
-  ['Data', (e) => html`<code class="data">${JSON.stringify(e.data)}</code>`]]} />`;
-
-export function Operations() {
-  const [models, error] = useAnswer('/v1/ops/readmodels', 2000);
-  const [groups, groupError] = useAnswer('/v1/ops/subscriptions', 2000);
-  return html`<h1>Operations</h1><h2>Read models</h2><${Problem} error=${error} /><${Table} rows=${models?.items} columns=${[
-      ['Name', (m) => m.name], ['Generation', (m) => m.generation, 'number'], ['State', (m) => html`<${Status} value=${m.state} />`], ['Lag', (m) => m.lagEvents, 'number'],
-      ['Behind', (m) => `${Number(m.lagSeconds).toFixed(1)} s`, 'number'], ['Rate', (m) => `${Math.round(m.eventsPerSecond)}/s`, 'number'], ['Blocked', (m) => m.blocked, 'number']]} />
-    <h2>Subscriptions</h2><${Problem} error=${groupError} /><${Table} rows=${groups?.items} columns=${[
-      ['Group', (g) => g.group], ['Status', (g) => g.status], ['Position', (g) => g.position], ['In flight', (g) => g.inFlight, 'number'], ['Parked', (g) => g.parked, 'number'], ['Consumers', (g) => g.consumers, 'number']]} />`;
+// streamLink leads from a stream to the screen of what it is the history of.
+const screenOf = { order: 'orders', fulfilment: 'orders', inventory: 'stock', product: 'stock', account: 'accounts' };
+function StreamLink({ stream }) {
+  const [, category, id] = /^([a-z]+)-(.+)$/.exec(stream) || [];
+  return html`<${Link} to=${`/${screenOf[category]}/${at(id)}`}>${category} ${short(id)}<//>`;
 }
+
+export const Audit = ({ query }) => html`<h1>Audit</h1>
+  <${Filters} at="/audit" query=${query} fields=${[['stream', 'Stream'], ['actor', 'Actor'], ['correlationId', 'Correlation id'], ['type', 'Event type'], ...period]} />
+  <${List} path=${filtered('/v1/audit', query, ['stream', 'actor', 'correlationId', 'type'], ['from', 'to'])} every=${5000} columns=${[
+  ['At', (e) => time(e.at)], ['Stream', (e) => html`<${StreamLink} stream=${e.stream} />`], ['#', (e) => e.revision, 'number'], ['Event', (e) => e.type], ['By', (e) => e.actor],
+  ['Data', (e) => html`<code class="data">${JSON.stringify(e.data)}</code>`]]} />`;
