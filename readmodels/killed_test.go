@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -74,8 +75,9 @@ func (k *mortal) Drop(ctx context.Context, collection string) error {
 	return k.memory.Drop(ctx, collection)
 }
 
-// A rebuild with its switch is killed at each of its writes. Whatever was done by then, readers find
-// every document, and another process brings the work to its end.
+// A rebuild with its switch is killed at each of its writes. Whatever was done by then, the readers of another
+// process, which poll throughout, find every document and none that goes back, and yet another process brings the
+// work to its end.
 func TestRebuildKilledAtEachStep(t *testing.T) {
 	for limit := 1; ; limit++ {
 		s, store := newScript(), newMemory()
@@ -85,6 +87,7 @@ func TestRebuildKilledAtEachStep(t *testing.T) {
 			t.Fatal(err)
 		}
 		deliver(t, first, s.deliveries())
+		still := poll(t, s.side(store), limit)
 		dying := newMortal(store, limit)
 		e := s.side(dying)
 		e.Start(t.Context())
@@ -92,6 +95,7 @@ func TestRebuildKilledAtEachStep(t *testing.T) {
 		ended := err != nil || endedOrDead(t, e, dying, job)
 		e.Stop()
 		if ended && err == nil && dying.writes < limit {
+			still()
 			if limit < 8 {
 				t.Fatalf("a rebuild takes only %d writes", limit)
 			}
@@ -112,7 +116,42 @@ func TestRebuildKilledAtEachStep(t *testing.T) {
 		wholeStock(t, heir, limit)
 		done(t, heir, must(heir.Operations().Rebuild(t.Context(), "stock_levels", "olga", true)))
 		sameStock(t, s, heir)
+		still()
 		stop()
+	}
+}
+
+// poll lets two readers look at everything again and again, until the returned function is called.
+func poll(t *testing.T, e *Engine, limit int) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	var readers sync.WaitGroup
+	var looked atomic.Int64
+	for range 2 {
+		readers.Go(func() {
+			for ctx.Err() == nil {
+				list, err := stockList.answer(t.Context(), e.Reader(), Ask{})
+				if err != nil || len(list.Items) != 4 {
+					t.Errorf("killed at write %d: a reader sees %d of 4 documents (%v)", limit, len(list.Items), err)
+					return
+				}
+				for _, item := range list.Items {
+					if stock := item.(Stock); stock.OnHand != 15 || stock.Revision != 2 {
+						t.Errorf("killed at write %d: a reader sees %+v", limit, stock)
+						return
+					}
+				}
+				looked.Add(1)
+				rest(ctx, 100*time.Microsecond)
+			}
+		})
+	}
+	return func() {
+		cancel()
+		readers.Wait()
+		if looked.Load() == 0 {
+			t.Error("no reader looked")
+		}
 	}
 }
 
