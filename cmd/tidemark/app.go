@@ -46,7 +46,8 @@ type app struct {
 	documents readmodels.Documents
 	engine    *readmodels.Engine
 	service   *application.Service
-	private   string // tells the consumer groups of private documents from those of others; empty if they are shared
+	private   string        // tells the consumer groups of private documents from those of others; empty if they are shared
+	storeWait time.Duration // see application.Options; 0: its default
 	nodeAddr  string
 	url       string // of the API
 	adminURL  string

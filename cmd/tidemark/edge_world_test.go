@@ -34,6 +34,7 @@ type edge struct {
 	store     *storetest.Faulty
 	secret    []byte // not nil: callers need tokens
 	token     string
+	storeWait time.Duration // how long the event store may be silent; 0: as in production
 	mu        sync.Mutex
 }
 
@@ -79,6 +80,9 @@ func startEdge(t *testing.T, o edgeOptions) *edge {
 		}
 		config.RateLimit = "off"
 	}
+	if o.store == "" { // nothing will be wrong with it, so its silence is only that of a busy machine
+		e.storeWait, config.RequestTimeout = patience, patience
+	}
 	if o.config != nil {
 		o.config(&config)
 	}
@@ -93,6 +97,7 @@ func (e *edge) start() {
 	ctx := context.Background()
 	a := &app{config: e.config, role: roleAll, log: slog.New(slog.DiscardHandler), metrics: telemetry.NewMetrics(), fatal: make(chan error, 1)}
 	a.life, a.end = context.WithCancel(ctx)
+	a.storeWait = e.storeWait
 	e.app = a
 	e.t.Cleanup(e.stop)
 	listener, err := listen(e.config.HTTPAddr, "TIDEMARK_HTTP_ADDR")

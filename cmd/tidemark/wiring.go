@@ -64,7 +64,7 @@ func (a *app) openWriteSide() {
 		every = -1 // the executor's word for none
 	}
 	a.service = application.NewService(a.events, application.Options{
-		Clock: machineClock{}, SnapshotEvery: every,
+		Clock: machineClock{}, SnapshotEvery: every, StoreWait: a.storeWait,
 		Hooks: application.Hooks{
 			Loaded:   func(category string, _ application.Start, events int) { a.metrics.Loaded(category, events) },
 			Snapshot: func(category string, _ time.Duration, events int64) { a.metrics.SnapshotAge(category, events) },
