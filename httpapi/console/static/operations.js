@@ -32,9 +32,21 @@ function Parked({ group }) {
     ['At', (e) => time(e.at)], ['Stream', (e) => e.stream], ['#', (e) => e.revision, 'number'], ['Event', (e) => e.type], ['Reason', (e) => e.reason]]} />`;
 }
 
+// change asks for settings, shows what they would change and does it if that is wanted.
+async function change(group, path) {
+  const text = prompt(`Settings of ${group.group} to change, of ${JSON.stringify(group.settings)}`, JSON.stringify({ messageTimeoutMs: group.settings.messageTimeoutMs }));
+  if (!text) return null;
+  const body = { settings: JSON.parse(text) };
+  const would = await send('PATCH', `${path}?dryRun=true`, body);
+  if (would.changes.length === 0) return null;
+  const plan = [...would.changes.map((c) => `${c.setting}: ${c.from} → ${c.to}`), ...would.warnings.map((w) => `Careful: ${w}`), `${would.consumers} consumers reconnect.`];
+  return confirm(plan.join('\n')) ? send('PATCH', path, body) : null;
+}
+
 function Group({ group, done }) {
   const path = `/v1/ops/subscriptions/${at(group.group)}`;
   return html`<div class="actions"><${Act} label="Reset" danger done=${done} action=${() => sure(`Deliver everything to ${group.group} again from the start?`, () => send('POST', `${path}/reset`, { to: 'start' }))} />
+    <${Act} label="Settings" done=${done} action=${() => change(group, path)} />
     ${group.parked > 0 && html`<${Act} label="Replay parked" done=${done} action=${() => send('POST', `${path}/replay-parked`, {})} />`}</div>`;
 }
 
@@ -52,7 +64,7 @@ export function Operations() {
   const [jobs, jobError, reloadJobs] = useAnswer('/v1/ops/jobs?limit=20', 2000);
   const done = () => { reloadModels(); reloadGroups(); reloadJobs(); };
   return html`<h1>Operations</h1><h2>Read models</h2><${Problem} error=${error} /><${Table} rows=${models?.items} columns=${[
-      ['Name', (m) => m.name], ['Generation', (m) => m.generation, 'number'], ['State', (m) => html`<${Status} value=${m.state} />${m.cause ? html` <small>${m.cause}</small>` : ''}`], ['Lag', (m) => m.lagEvents, 'number'],
+      ['Name', (m) => m.name], ['Generation', (m) => m.generation, 'number'], ['State', (m) => html`<${Status} value=${m.state} />${m.cause ? html` <small>${m.cause}${m.command ? html` <code>${m.command}</code>` : ''}</small>` : ''}`], ['Lag', (m) => m.lagEvents, 'number'],
       ['Behind', (m) => `${Number(m.lagSeconds).toFixed(1)} s`, 'number'], ['Rate', (m) => `${Math.round(m.eventsPerSecond)}/s`, 'number'], ['Blocked', (m) => html`<span class=${m.blocked ? 'low' : ''}>${m.blocked}</span>`, 'number'],
       ['', (m) => html`<${Model} model=${m} done=${done} />`]]} />
     ${(models?.items || []).filter((m) => m.blocked > 0).map((m) => html`<${Blocked} key=${m.name} model=${m.name} done=${done} />`)}
