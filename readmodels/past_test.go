@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -14,19 +15,30 @@ import (
 	"github.com/tidemark-dev/tidemark/domain/inventory"
 )
 
-// pictures are the answers of screens at one time.
+// pictures are the answers of every screen at one time, about several things each.
 func pictures(t *rapid.T, e *Engine, question Ask) map[string]string {
 	all := map[string]string{}
-	params := map[string]string{"id": orderID(0), "sku": sku(0), "orderId": orderID(0)}
-	for _, operation := range []string{"getOrder", "getStock", "getProduct", "getFulfilment", "listOrders", "listStock", "listSales", "listAudit", "getBoard", "listProducts", "getOrderHistory"} {
-		asked := question
-		asked.Params, asked.Limit = params, 200
-		answer, err := screenOf(t, operation).Answer(t.Context(), e.Reader(), asked)
-		if err != nil && domain.KindOf(err) != domain.KindNotFound {
-			t.Fatalf("%s: %v", operation, err)
+	for _, screen := range Screens() {
+		for n := range 2 {
+			id := orderID(n)
+			switch screen.Operation {
+			case "getAccount", "getAccountStatement", "getAccountHistory":
+				id = accountID(n)
+			case "getCustomer", "listCustomerOrders":
+				id = fmt.Sprint("c", n)
+			}
+			asked := question
+			asked.Params, asked.Limit = map[string]string{"id": id, "sku": sku(n), "orderId": orderID(n)}, 200
+			if strings.HasPrefix(screen.Operation, "list") { // there these would be filters
+				delete(asked.Params, "orderId")
+			}
+			answer, err := screen.Answer(t.Context(), e.Reader(), asked)
+			if err != nil && domain.KindOf(err) != domain.KindNotFound {
+				t.Fatalf("%s: %v", screen.Operation, err)
+			}
+			text, _ := json.Marshal([]any{answer.Body, answer.Items})
+			all[fmt.Sprint(screen.Operation, " ", n)] = string(text)
 		}
-		text, _ := json.Marshal([]any{answer.Body, answer.Items})
-		all[operation] = string(text)
 	}
 	return all
 }
@@ -44,6 +56,9 @@ func TestThePastIsAsItWas(t *testing.T) {
 		asked := pictures(t, live, Ask{AsOf: then})
 		if diff := cmp.Diff(recorded, asked); diff != "" {
 			t.Fatalf("(-recorded +asked)\n%s", diff)
+		}
+		if n := len(recorded) / 2; n != len(Screens()) || n < 20 {
+			t.Fatalf("%d screens were asked", n)
 		}
 	})
 }
