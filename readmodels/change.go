@@ -44,6 +44,7 @@ type Watch struct {
 	known map[string]int64 // newest revision queued of each stream
 	sent  []placed         // newest changes handed out, for the resume token
 	wake  chan struct{}
+	ahead ahead
 }
 
 // Watch begins to hear of changes of a model's documents, of one document if it is named. Given what
@@ -79,9 +80,29 @@ func (w *Watch) heard(c committed) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	serving := w.follow()
 	for _, event := range c.events {
-		w.add(c.document, event)
+		if serving == 0 || c.generation == serving {
+			w.ahead.caughtUp(event.Mark)
+			w.add(c.document, event)
+		} else if position, ok := w.reader.engine.lag.appliedUpTo(w.model.Name); ok && (event.position == 0 || event.position > position) {
+			w.ahead.note(c.generation, c.document, event)
+		}
 	}
+}
+
+// follow notices that another generation has come to serve: what that one has already, and the one before
+// it did not have, has changed now. It gives the generation that serves; 0 if that isn't known.
+func (w *Watch) follow() int {
+	serving := w.reader.engine.registry.serving(w.model.Name)
+	changes, missed := w.ahead.serves(serving)
+	for _, c := range changes {
+		w.add(c.document, c.event)
+	}
+	if missed {
+		w.queue, w.reset = nil, true
+	}
+	return serving
 }
 
 // add queues one event's change unless it was before.
@@ -155,6 +176,7 @@ func (w *Watch) taken() (changes []Change, reset bool, token string) {
 	w.reader.engine.hub.locked(func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
+		w.follow()
 		changes, reset, token = w.queue, w.reset, w.token()
 		w.queue, w.reset = nil, false
 	})

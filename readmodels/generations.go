@@ -112,6 +112,13 @@ func (r *registry) prepare(ctx context.Context) error {
 	return nil
 }
 
+// serving is the generation that served when last looked at; 0 if nobody has looked. It asks nobody.
+func (r *registry) serving(model string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.known[model].Live
+}
+
 // of gives the model's record, at most age old; a model without one gets its first generation.
 func (r *registry) of(ctx context.Context, m *Model) (generations, error) {
 	r.mu.Lock()
