@@ -42,7 +42,7 @@ func (s *Server) readyz(c echo.Context, _ operation, r *request) error {
 	}
 	r.who = who
 	if !ready {
-		p := problem("service_not_ready", "The service does not take requests now.")
+		p := problem("service_not_ready", "Requests should not come here now: the service is starting or stopping, or a store can't be reached.")
 		p.Checks = checks
 		s.write(c, p)
 		return nil

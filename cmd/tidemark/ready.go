@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -50,6 +51,26 @@ func (a *app) ready(ctx context.Context) []httpapi.Check {
 
 // notFollowing is the state of a consumer between the start and its subscription.
 const notFollowing = "starting: its consumer group is not subscribed to yet"
+
+// welcomeWithin bounds how long the welcome waits for the consumers: it says that all is ready, and /readyz should
+// say the same by then.
+const welcomeWithin = 1500 * time.Millisecond
+
+// settle waits until every consumer group is followed, or no longer.
+func (a *app) settle(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, welcomeWithin)
+	defer cancel()
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
+	starting := func(c httpapi.Check) bool { return c.Detail == notFollowing }
+	for slices.ContainsFunc(a.ready(ctx), starting) {
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
 
 // follows says whether the consumer of a group has ever been subscribed. What comes after an outage is told by the
 // event store's own line, and by the lag.

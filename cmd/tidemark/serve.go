@@ -37,6 +37,7 @@ func (p *program) serve(role role) func(*cobra.Command, []string) error {
 		if err := app.start(); err != nil {
 			return errors.Join(err, stopApp(ctx, app))
 		}
+		app.settle(ctx)
 		p.welcome(app, time.Since(began))
 		err = app.wait(ctx)
 		log.Info("stopping")

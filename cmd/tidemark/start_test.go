@@ -1,11 +1,15 @@
 package main
 
 import (
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestAStartThatCannotWorkSaysWhyInOneLine starts the program with everything that can be wrong from outside.
@@ -96,5 +100,29 @@ func TestANewerFileIsRefusedUntouched(t *testing.T) {
 	}
 	if code != exitFailed || !strings.Contains(errs, "newer") || string(after) != string(text) {
 		t.Errorf("exit code %d, changed %v, said:\n%s", code, string(after) != string(text), errs)
+	}
+}
+
+// TestTheWelcomeMeansReady: who waits for the words finds /readyz saying the same. Where the start took longer than
+// the welcome waits for consumers, nothing is promised.
+func TestTheWelcomeMeansReady(t *testing.T) {
+	p := startProcess(t, t.TempDir(), []string{"serve"})
+	said := regexp.MustCompile(`Tidemark is ready after (\S+)\.`)
+	p.await("the welcome", func() bool { return said.MatchString(p.output()) })
+	response, err := http.Get(p.api.base + "/readyz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	took, err := time.ParseDuration(said.FindStringSubmatch(p.output())[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if response.StatusCode != http.StatusOK && took < welcomeWithin {
+		t.Errorf("after %s: %d\n%s", took, response.StatusCode, body)
 	}
 }
