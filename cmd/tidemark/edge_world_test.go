@@ -100,6 +100,7 @@ func (e *edge) start() {
 	a.storeWait = e.storeWait
 	e.app = a
 	e.t.Cleanup(e.stop)
+	e.t.Cleanup(e.holdInvariants)
 	listener, err := listen(e.config.HTTPAddr, "TIDEMARK_HTTP_ADDR")
 	if err != nil {
 		e.t.Fatal(err)
@@ -118,6 +119,13 @@ func (e *edge) start() {
 	}
 	if err := a.start(); err != nil {
 		e.t.Fatal(err)
+	}
+}
+
+// holdInvariants reads the log at the end of a test, past all faults.
+func (e *edge) holdInvariants() {
+	if e.app != nil && e.app.store != nil && !e.t.Failed() && e.config.Eventstore == "embedded" {
+		consult(e.t, e.app.store)
 	}
 }
 

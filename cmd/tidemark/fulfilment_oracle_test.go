@@ -26,6 +26,9 @@ type oracle struct {
 	balance          map[string]int64  // by account
 	ended            map[string]string // by order: the last status of its process
 	deposited        int64
+	overdraft        map[string]int64 // by account
+	commands         map[string]bool  // by command, stream and place in the batch
+	open             map[string]int   // events that a stream's last batch still lacks
 	events           int
 }
 
@@ -37,32 +40,70 @@ var legalNext = map[string]map[string]bool{
 	"prepared":  {"OrderShipped": true, "OrderCancelled": true},
 }
 
-// consult reads the whole log and holds what must hold at every event; the caller checks the end.
+// consult reads the whole log and holds the invariants that must hold at every event, by the names that they
+// have in the manual; settled holds those of the end. Every test that runs the whole program does so when it ends.
 func consult(t testing.TB, store *esdb.Store) *oracle {
 	t.Helper()
 	o := &oracle{
 		onHand: map[string]int64{}, reserved: map[string]int64{}, held: map[string]int64{}, status: map[string]string{},
 		confirmed: map[string]bool{}, lines: map[string]map[string]int64{}, total: map[string]int64{}, paid: map[string]int64{},
 		withdrawals: map[string]int{}, credits: map[string]int{}, balance: map[string]int64{}, ended: map[string]string{},
+		overdraft: map[string]int64{}, commands: map[string]bool{}, open: map[string]int{},
 	}
 	revisions, ids := map[string]int64{}, map[string]bool{}
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), patience) // also while a test is cleaned up
 	defer cancel()
-	_ = store.Tail(ctx, domain.From{}, []string{"order-", "inventory-", "account-", "fulfilment-"}, func(_ context.Context, batch []domain.Delivery, _ uint64, live bool) error {
+	whole := false
+	err := store.Tail(ctx, domain.From{}, domainPrefixes, func(_ context.Context, batch []domain.Delivery, _ uint64, live bool) error {
 		for _, d := range batch {
-			if d.Err != nil || d.Revision != revisions[d.Stream] || ids[d.ID] {
-				t.Errorf("%s@%d: expected revision %d, id seen %v, error %v", d.Stream, d.Revision, revisions[d.Stream], ids[d.ID], d.Err)
+			if d.Err != nil {
+				t.Errorf("I-13: %s@%d can't be read: %v", d.Stream, d.Revision, d.Err)
+			}
+			if d.Revision != revisions[d.Stream] {
+				t.Errorf("I-03: %s@%d comes where revision %d should", d.Stream, d.Revision, revisions[d.Stream])
+			}
+			if ids[d.ID] {
+				t.Errorf("I-14: %s@%d has the id of another event", d.Stream, d.Revision)
 			}
 			revisions[d.Stream]++
 			ids[d.ID] = true
+			o.takeMeta(t, d.Recorded)
 			o.take(t, d.Recorded)
 		}
-		if live {
+		if whole = live; live {
 			return context.Canceled
 		}
 		return nil
 	})
+	if !whole {
+		t.Errorf("the log was not read to its end: %v", err)
+	}
+	for stream, n := range o.open {
+		if n > 0 {
+			t.Errorf("I-03: the last batch of %s lacks %d events", stream, n)
+		}
+	}
 	return o
+}
+
+// takeMeta holds what must hold of events whatever they say.
+func (o *oracle) takeMeta(t testing.TB, r domain.Recorded) {
+	if r.Meta.CommandID == "" {
+		return // older than commands, or of another program
+	}
+	if r.Meta.CorrelationID == "" || r.Meta.CausationID == "" {
+		t.Errorf("I-15: %s@%d belongs to %q and was caused by %q", r.Stream, r.Revision, r.Meta.CorrelationID, r.Meta.CausationID)
+	}
+	key := fmt.Sprintf("%s %s %d", r.Meta.CommandID, r.Stream, r.Meta.BatchIndex)
+	if o.commands[key] {
+		t.Errorf("I-02: %s@%d is of a command that was applied before", r.Stream, r.Revision)
+	}
+	o.commands[key] = true
+	switch {
+	case r.Meta.BatchIndex == 0 && o.open[r.Stream] > 0, r.Meta.BatchIndex > 0 && o.open[r.Stream] != r.Meta.BatchSize-r.Meta.BatchIndex:
+		t.Errorf("I-03: %s@%d is event %d of %d, and %d of the batch before it are missing", r.Stream, r.Revision, r.Meta.BatchIndex, r.Meta.BatchSize, o.open[r.Stream])
+	}
+	o.open[r.Stream] = r.Meta.BatchSize - r.Meta.BatchIndex - 1
 }
 
 func (o *oracle) take(t testing.TB, r domain.Recorded) {
@@ -74,10 +115,13 @@ func (o *oracle) take(t testing.TB, r domain.Recorded) {
 	case "inventory":
 		o.takeStock(r, id)
 		if o.reserved[id] < 0 || o.reserved[id] > o.onHand[id] {
-			t.Errorf("%s@%d: %d reserved of %d", r.Stream, r.Revision, o.reserved[id], o.onHand[id])
+			t.Errorf("I-06: %s@%d: %d reserved of %d", r.Stream, r.Revision, o.reserved[id], o.onHand[id])
 		}
 	case "account":
 		o.takeMoney(r, id)
+		if o.balance[id] < -o.overdraft[id] {
+			t.Errorf("I-05: %s@%d: %d is below the overdraft limit of %d", r.Stream, r.Revision, o.balance[id], o.overdraft[id])
+		}
 	case "fulfilment":
 		switch r.Type {
 		case "FulfilmentPrepared":
@@ -94,7 +138,7 @@ func (o *oracle) take(t testing.TB, r domain.Recorded) {
 
 func (o *oracle) takeOrder(t testing.TB, id string, r domain.Recorded) {
 	if !legalNext[o.status[id]][r.Type] {
-		t.Errorf("order %s: %s when %q", id, r.Type, o.status[id])
+		t.Errorf("I-04, I-07: order %s: %s when %q", id, r.Type, o.status[id])
 	}
 	switch e := r.Event.(type) {
 	case order.Created:
@@ -135,6 +179,8 @@ func (o *oracle) takeStock(r domain.Recorded, sku string) {
 
 func (o *oracle) takeMoney(r domain.Recorded, id string) {
 	switch e := r.Event.(type) {
+	case account.Opened:
+		o.overdraft[id] = e.OverdraftLimit
 	case account.Deposited:
 		o.balance[id] += e.Amount
 		o.deposited += e.Amount
@@ -160,7 +206,7 @@ func (o *oracle) settled(t testing.TB) map[string]int {
 		case "created/", "prepared/prepared", "shipped/completed", "cancelled/compensated":
 		default:
 			if end != "cancelled/" || o.confirmed[id] {
-				t.Errorf("order %s ended %s", id, end)
+				t.Errorf("I-08: order %s ended %s", id, end)
 			}
 		}
 		price := int64(0)
@@ -168,7 +214,7 @@ func (o *oracle) settled(t testing.TB) map[string]int {
 			price = o.total[id]
 		}
 		if o.paid[id] != price || o.withdrawals[id] > 1 || o.credits[id] > 1 {
-			t.Errorf("order %s %s: paid %d of %d, %d withdrawals, %d credits", id, end, o.paid[id], price, o.withdrawals[id], o.credits[id])
+			t.Errorf("I-05, I-08: order %s %s: paid %d of %d, %d withdrawals, %d credits", id, end, o.paid[id], price, o.withdrawals[id], o.credits[id])
 		}
 		paid += price
 		if status == "prepared" {
@@ -179,17 +225,17 @@ func (o *oracle) settled(t testing.TB) map[string]int {
 	}
 	for key, n := range o.held {
 		if n != want[key] {
-			t.Errorf("%s: %d held, want %d", key, n, want[key])
+			t.Errorf("I-06, I-08: %s: %d held, want %d", key, n, want[key])
 		}
 	}
 	money := int64(0)
 	for id, balance := range o.balance {
 		if money += balance; balance < 0 {
-			t.Errorf("account %s is at %d", id, balance)
+			t.Errorf("I-05: account %s is at %d", id, balance)
 		}
 	}
 	if money != o.deposited-paid {
-		t.Errorf("%d in accounts after %d deposited and %d paid", money, o.deposited, paid)
+		t.Errorf("I-05: %d in accounts after %d deposited and %d paid", money, o.deposited, paid)
 	}
 	if len(o.status) == 0 || o.events == 0 {
 		t.Error(fmt.Errorf("the log is empty"))

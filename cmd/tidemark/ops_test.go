@@ -122,6 +122,7 @@ func (p *process) planOf(args string) string {
 // poison appends an event to a stream that no release knows.
 func (p *process) poison(stream string, after int64) {
 	p.t.Helper()
+	p.spoilt = true
 	store, err := esdb.Open(p.node, esdb.Options{})
 	if err != nil {
 		p.t.Fatal(err)

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/tidemark-dev/tidemark/infrastructure/esdb"
 )
 
 // asProgram makes the test binary behave as the program itself, so that tests can start, kill and
@@ -45,6 +47,7 @@ type process struct {
 	api    *apiClient
 	node   string
 	killed sync.Once
+	spoilt bool // the test put into the log what breaks the invariants
 
 	mu  sync.Mutex
 	log bytes.Buffer
@@ -77,8 +80,36 @@ func startProcess(t *testing.T, dir string, args []string, env ...string) *proce
 		close(p.exited)
 	}()
 	t.Cleanup(p.kill)
+	t.Cleanup(p.holdInvariants)
 	p.awaitAddresses()
 	return p
+}
+
+// holdInvariants reads the log of a process that is still there at the end of its test.
+func (p *process) holdInvariants() {
+	select {
+	case <-p.exited:
+		return
+	default:
+	}
+	if p.t.Failed() || p.spoilt || p.node == "" {
+		return
+	}
+	store, err := esdb.Open(p.node, esdb.Options{})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	consult(p.t, store)
+	closing, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := store.Close(closing); err != nil {
+		p.t.Error(err)
+	}
+	for line := range strings.Lines(p.output()) {
+		if strings.Contains(line, "panic") || strings.Contains(line, `"status":500`) {
+			p.t.Errorf("I-24: %s", line)
+		}
+	}
 }
 
 // programCommand is the program with arguments and nothing of this process's settings.
