@@ -1,0 +1,31 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestEachTrapOfTheArticleHasItsTest: the samples of the article that this service started from fail in these ways.
+// Each is held by a test of the package in which it would happen.
+func TestEachTrapOfTheArticleHasItsTest(t *testing.T) {
+	for _, trap := range []struct{ trap, file, test string }{
+		{"append without expected revision", "application/execute_test.go", "TestConflictsAreRetriedThenGivenUp"},
+		{"processed ids in memory, pruned", "readmodels/order_proof_test.go", "TestAnyDeliveryEndsInTheSameBytes"},
+		{"$inc on replay", "readmodels/order_proof_test.go", "TestDeliveriesAreAccountedFor"},
+		{"upsert that sets created again on a late event", "readmodels/order_proof_test.go", "TestAnyDeliveryEndsInTheSameBytes"},
+		{"price chosen by the buyer", "cmd/tidemark/edge_ownership_test.go", "TestCustomersDoNotChoosePrices"},
+		{"confirm demands a status that nothing sets", "domain/order/order_test.go", "TestEveryDecisionInEveryStatus"},
+		{"snapshot rule true at version 0 and skipped by batches", "application/snapshots_test.go", "TestASnapshotIsTakenWhereAMultipleIsPassed"},
+		{"snapshot plus wrong slice of events", "application/snapshots_test.go", "TestSnapshotAndTailEqualTheWhole"},
+		{"rebuild that empties the screen", "readmodels/rebuild_test.go", "TestReadersSeeNoHole"},
+		{"mark-as-processed in another place than the write", "readmodels/killed_test.go", "TestRebuildKilledAtEachStep"},
+		{"unknown event types swallowed", "readmodels/blocked_test.go", "TestPoisonBlocksItsStreamOnly"},
+	} {
+		text, err := os.ReadFile(filepath.Join("..", "..", filepath.FromSlash(trap.file)))
+		if err != nil || !strings.Contains(string(text), "\nfunc "+trap.test+"(") {
+			t.Errorf("%s: %s has no %s any more (%v)", trap.trap, trap.file, trap.test, err)
+		}
+	}
+}
