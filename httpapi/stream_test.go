@@ -140,7 +140,7 @@ func TestAnEntityStreamsItsStateAndThenItsChanges(t *testing.T) {
 	feed.batches <- []readmodels.Change{change("x", 4, ""), change("x", 5, ""), change("x", 6, "after-6")}
 	l.expect("change", "after-6", `{"id":"x","revision":6}`) // one frame for all, as it is now
 	feed.batches <- []readmodels.Change{change("hidden", 1, "after-7")}
-	l.expect("", "after-7", "") // nothing to see, but the reader may resume behind it
+	l.expect("", "after-7", "")              // nothing to see, but the reader may resume behind it
 	feed.batches <- context.DeadlineExceeded // nothing happens for as long as a heartbeat
 	if f, _ := l.next(); f[""] != "still here" {
 		t.Errorf("instead of a heartbeat: %v", f)
