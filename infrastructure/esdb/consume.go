@@ -57,13 +57,14 @@ type consumer struct {
 	log      *slog.Logger
 	pace     backoff // between batches of which nothing succeeded
 	was      bool    // the group was there before
+	lost     bool    // and somebody took it away
 }
 
 // create makes the missing group. If it was there before, somebody is probably resetting it: a pause
 // gives them the chance to make it anew where they want it.
 func (c *consumer) create(ctx context.Context) (made bool, err error) {
 	if c.was {
-		c.was = false
+		c.was, c.lost = false, true
 		return false, errors.New("the group has gone")
 	}
 	ctx, cancel := context.WithTimeout(ctx, confirmTimeout)
@@ -71,7 +72,11 @@ func (c *consumer) create(ctx context.Context) (made bool, err error) {
 	if err := c.store.Create(ctx, c.group, domain.From{}); err != nil {
 		return false, err // group_exists too: another replica was quicker
 	}
-	c.log.Info("made a group that follows the log from its start", "prefixes", c.group.Prefixes)
+	level := slog.LevelDebug // at a first start every group is missing, which is nothing to tell of
+	if c.lost {
+		level = slog.LevelInfo
+	}
+	c.log.Log(ctx, level, "made a group that follows the log from its start", "prefixes", c.group.Prefixes)
 	return true, nil
 }
 
