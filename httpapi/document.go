@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/labstack/echo/v4"
@@ -48,6 +49,9 @@ type document struct {
 	json       []byte
 	yaml       []byte
 }
+
+// theDocument is the embedded one; nobody changes it, and reading it takes a tenth of a second.
+var theDocument = sync.OnceValues(func() (*document, error) { return loadDocument(documentYAML) })
 
 func loadDocument(text []byte) (*document, error) {
 	loaded, err := openapi3.NewLoader().LoadFromData(text)

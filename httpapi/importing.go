@@ -121,7 +121,7 @@ func (run *importRun) read(ctx context.Context, body io.Reader, patience func(ti
 	defer close(run.results)
 	lines := bufio.NewReaderSize(body, 64<<10)
 	for number := int64(1); ctx.Err() == nil; number++ {
-		patience(bodyTimeout)
+		patience(run.server.options.bodyTimeout)
 		var text []byte
 		var err error
 		if !run.server.stopping.Load() {

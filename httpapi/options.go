@@ -43,6 +43,8 @@ type Options struct {
 	Hooks   Hooks
 	Logger  *slog.Logger     // default: silent
 	Now     func() time.Time // default time.Now
+
+	headerTimeout, bodyTimeout time.Duration // tests can't wait for the defaults
 }
 
 // Follower names a consumer group of ours with the stream prefixes that it takes.
@@ -164,6 +166,8 @@ func (o Options) withDefaults() Options {
 	o.RateLimit = orDefault(o.RateLimit, 100)
 	o.RateBurst = orDefault(o.RateBurst, int(max(1, 4*o.RateLimit)))
 	o.RequestTimeout = orDefault(o.RequestTimeout, 10*time.Second)
+	o.headerTimeout = orDefault(o.headerTimeout, headerTimeout)
+	o.bodyTimeout = orDefault(o.bodyTimeout, bodyTimeout)
 	o.LowStock = orDefault(o.LowStock, 10)
 	o.Limits.Commands = orDefault(o.Limits.Commands, 64)
 	o.Limits.Queries = orDefault(o.Limits.Queries, 64)

@@ -114,19 +114,16 @@ func TestRequestsInARowAreAnsweredInARow(t *testing.T) {
 // TestSlowSendersAreCutOff: a head, or a body, that trickles in ends its connection by the server's bound, while
 // others are served.
 func TestSlowSendersAreCutOff(t *testing.T) {
-	if testing.Short() {
-		t.Skip("the bounds are seconds")
-	}
+	const bound = time.Second
 	for name, test := range map[string]struct {
 		begin, drip string
-		bound       time.Duration
 	}{
-		"head": {"GET /v1/board HTTP/1.1\r\nHost: localhost\r\n", "X-A: a\r\n", headerTimeout},
-		"body": {"POST /v1/orders HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n", " ", bodyTimeout},
+		"head": {"GET /v1/board HTTP/1.1\r\nHost: localhost\r\n", "X-A: a\r\n"},
+		"body": {"POST /v1/orders HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n", " "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
+			w := newWorld(t, func(o *Options) { o.headerTimeout, o.bodyTimeout = bound, bound })
 			conn, err := net.Dial("tcp", w.listening())
 			if err != nil {
 				t.Fatal(err)
@@ -148,7 +145,7 @@ func TestSlowSendersAreCutOff(t *testing.T) {
 					_, _ = io.WriteString(conn, test.drip) // it may be closed already
 					w.send("GET", "/healthz", "").expect(http.StatusOK, "")
 				case <-ended:
-					if took := time.Since(began); took < test.bound-time.Second {
+					if took := time.Since(began); took < bound {
 						t.Errorf("cut off after %s already", took)
 					}
 					return

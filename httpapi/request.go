@@ -58,7 +58,7 @@ func (s *Server) begin(next echo.HandlerFunc) echo.HandlerFunc {
 		h.Set("X-Correlation-Id", r.correlation)
 		control := http.NewResponseController(c.Response())
 		if c.Request().ContentLength != 0 {
-			_ = control.SetReadDeadline(time.Now().Add(bodyTimeout)) // not every writer has deadlines
+			_ = control.SetReadDeadline(time.Now().Add(s.options.bodyTimeout)) // not every writer has deadlines
 		}
 		_ = control.SetWriteDeadline(time.Now().Add(s.options.RequestTimeout + maxWait + writeTimeout))
 		if err := s.guarded(next, c); err != nil {

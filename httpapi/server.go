@@ -55,7 +55,7 @@ type Server struct {
 // New makes a server. It reads the keys and checks the routes against the document; it does not listen.
 func New(options Options) (*Server, error) {
 	o := options.withDefaults()
-	document, err := loadDocument(documentYAML)
+	document, err := theDocument()
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +107,7 @@ func (s *Server) prepare() (err error) {
 		s.handler = o.Wrap(router)
 	}
 	s.http = &http.Server{
-		Handler: s.handler, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		Handler: s.handler, ReadHeaderTimeout: o.headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 		ErrorLog:    slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 		BaseContext: func(net.Listener) context.Context { return s.life },
 		// One request a connection at a time, so that every bound on requests also bounds what connections can ask for.
