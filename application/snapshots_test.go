@@ -119,6 +119,42 @@ func splits[S any](t *rapid.T, aggregate *Aggregate[S], events []domain.Event) {
 	}
 }
 
+// A process that knows nothing loads a stream of any length, through the store, from its newest snapshot: it
+// gets what all events give, and folds those behind the snapshot and no others.
+func TestALoadFoldsExactlyWhatTheSnapshotLacks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const every = 4
+		store, options := newScripted(), quick()
+		options.SnapshotEvery = every
+		s, id := opened(t, store, options) // two events
+		go s.Run(t.Context())
+		for revision := int64(2); revision < 50; revision++ {
+			if _, err := s.Deposit(t.Context(), Command{}, id, 1+revision, "EUR", ""); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			folded, start := 0, FromFirst
+			fresh, plainly := options, options
+			fresh.Hooks.Loaded = func(_ string, from Start, events int) { folded, start = events, from }
+			plainly.SnapshotEvery = -1
+			got, err := Load(t.Context(), NewExecutor(store, fresh), Accounts, id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want, err := Load(t.Context(), NewExecutor(store, plainly), Accounts, id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(plain(want), plain(got)); diff != "" {
+				t.Fatalf("at revision %d (-all events +from the snapshot):\n%s", revision, diff)
+			}
+			if lacks := int((revision + 1) % every); revision >= every && (start != FromSnapshot || folded != lacks) {
+				t.Errorf("at revision %d %d events were folded from %v, want %d from the snapshot", revision, folded, start, lacks)
+			}
+		}
+	})
+}
+
 // throughJSON is the snapshot as a store gives it back.
 func throughJSON(t *rapid.T, snapshot domain.SnapshotTaken) domain.SnapshotTaken {
 	data, err := json.Marshal(snapshot)

@@ -21,7 +21,11 @@ func TestPoisonBlocksItsStreamOnly(t *testing.T) {
 	const streams = 1000
 	for round := range 2 {
 		for i := range streams {
-			s.append(fmt.Sprintf("inventory-S%d", i), inventory.Received{Quantity: int64(round + 1)})
+			var event domain.Event = inventory.Received{Quantity: int64(round + 1)}
+			if round == 1 && i == 501 {
+				event = alien{} // of a type that nobody knows
+			}
+			s.append(fmt.Sprintf("inventory-S%d", i), event)
 		}
 	}
 	s.poison("inventory-S500", 1, true)
@@ -32,7 +36,7 @@ func TestPoisonBlocksItsStreamOnly(t *testing.T) {
 	for i := range streams {
 		f, ok, err := loadFound[inventory.Stock](t.Context(), e.Reader(), generation{stockLevels, 1}, fmt.Sprintf("S%d", i))
 		want := int64(3)
-		if i == 500 {
+		if i == 500 || i == 501 {
 			want = 1
 		}
 		if err != nil || !ok || f.body.OnHand != want {
@@ -40,8 +44,13 @@ func TestPoisonBlocksItsStreamOnly(t *testing.T) {
 		}
 	}
 	blocked, err := e.Operations().Blocked(t.Context(), "stock-levels", 0)
-	if err != nil || len(blocked) != 1 || blocked[0].Stream != "inventory-S500" || blocked[0].Revision != 1 || blocked[0].Type != "StockReceived" || blocked[0].Attempts != 1 || blocked[0].Reason == "" {
+	if err != nil || len(blocked) != 2 {
 		t.Fatalf("%+v, %v", blocked, err)
+	}
+	for i, want := range []struct{ stream, typ string }{{"inventory-S500", "StockReceived"}, {"inventory-S501", "StockBeamedUp"}} {
+		if b := blocked[i]; b.Stream != want.stream || b.Revision != 1 || b.Type != want.typ || b.Attempts != 1 || b.Reason == "" {
+			t.Errorf("%+v, want %v", b, want)
+		}
 	}
 }
 
