@@ -3,9 +3,12 @@ package main
 import (
 	"bytes"
 	"context"
+	"flag"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -31,6 +34,12 @@ func TestMain(m *testing.M) {
 		if name, _, _ := strings.Cut(pair, "="); strings.HasPrefix(name, envPrefix+"_") && !strings.HasPrefix(name, forTests) {
 			_ = os.Unsetenv(name) // it is there
 		}
+	}
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given { // tests wait more than they compute: for disks, intervals and processes
+		_ = flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0))) // it is a number
 	}
 	os.Exit(m.Run())
 }
