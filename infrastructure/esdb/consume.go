@@ -29,17 +29,17 @@ func (s *Store) Consume(ctx context.Context, group domain.Group, batching applic
 	pause := backoff{shortest: 50 * time.Millisecond, longest: s.options.Backoff}
 	for {
 		err := c.subscribe(ctx, pause.reset)
-		if ctx.Err() != nil {
+		made := false
+		if ctx.Err() == nil && codeOf(err) == client.ErrorCodeResourceNotFound {
+			made, err = c.create(ctx)
+		}
+		switch {
+		case ctx.Err() != nil: // what broke off did so because of that
 			return ctx.Err()
-		}
-		if s.life.Err() != nil {
+		case s.life.Err() != nil:
 			return unavailable(errClosed)
-		}
-		if codeOf(err) == client.ErrorCodeResourceNotFound {
-			var made bool
-			if made, err = c.create(ctx); made {
-				continue
-			}
+		case made:
+			continue
 		}
 		c.log.Warn("a subscription broke off and starts again", "error", err)
 		s.hooks.resubscribed(group.Name, err)
