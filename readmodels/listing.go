@@ -14,7 +14,7 @@ type listing struct {
 	rows      bool
 	kept      bool // what it lists is never changed: the past is what there was by then, and nothing is folded
 	sort      []Sort
-	where     func(ask Ask, r *Reader) ([]Condition, error)
+	where     func(ask Ask, r *Reader) ([]Condition, error) // nil: it has no filters
 	item      func(d Document, r *Reader) (any, error)
 	exists    func(ctx context.Context, r *Reader, ask Ask) error // for lists below an entity: refuses an unknown one
 }
@@ -50,7 +50,7 @@ func (l listing) answer(ctx context.Context, r *Reader, ask Ask) (Answer, error)
 	if err := r.Wait(ctx, m, ask.After, ask.Wait); err != nil {
 		return Answer{}, err
 	}
-	where, err := l.where(ask, r)
+	where, err := l.conditions(ask, r)
 	if err != nil {
 		return Answer{}, err
 	}
@@ -72,6 +72,13 @@ func (l listing) answer(ctx context.Context, r *Reader, ask Ask) (Answer, error)
 	answer.Reflects = reflected(m, ask, documents)
 	answer.Items, err = l.items(ctx, r, m, ask, documents)
 	return answer, err
+}
+
+func (l listing) conditions(ask Ask, r *Reader) ([]Condition, error) {
+	if l.where == nil {
+		return nil, nil
+	}
+	return l.where(ask, r)
 }
 
 func (l listing) items(ctx context.Context, r *Reader, m *Model, ask Ask, documents []Document) ([]any, error) {
@@ -113,7 +120,7 @@ func (l listing) find(ctx context.Context, r *Reader, m *Model, find Find) ([]Do
 
 // one is the list's item that a change shows.
 func (l listing) one(ctx context.Context, r *Reader, ask Ask, change Change) (any, bool, error) {
-	where, err := l.where(ask, r)
+	where, err := l.conditions(ask, r)
 	if err != nil {
 		return nil, false, err
 	}

@@ -100,13 +100,14 @@ func TestOneWrongFoldIsFoundInEveryReadModel(t *testing.T) {
 		return s
 	})
 	affected := map[string]int{}
-	for seed := range 8 {
+	unproved := func(m *Model) bool { return affected[m.Name] == 0 }
+	for seed := 0; seed < 8 || seed < 64 && slices.ContainsFunc(All(), unproved); seed++ {
 		s := histories.Example(seed)
 		should := newMemory()
 		deliver(t, s.side(should), s.deliveries())
 		for _, m := range All() {
 			fed := slices.DeleteFunc(s.events(), func(r domain.Recorded) bool { return !m.Feeds(r.Stream) })
-			if len(fed) == 0 {
+			if len(fed) == 0 || seed >= 8 && !unproved(m) {
 				continue
 			}
 			victim := *m
@@ -142,7 +143,7 @@ func TestOneWrongFoldIsFoundInEveryReadModel(t *testing.T) {
 		}
 	}
 	for _, m := range All() {
-		if affected[m.Name] == 0 {
+		if unproved(m) {
 			t.Errorf("no wrong fold changed anything in %s: the test proves nothing there", m.Name)
 		}
 	}

@@ -20,7 +20,8 @@ import (
 
 var update = flag.Bool("update", false, "add goldens for shapes that have none; existing ones never change")
 
-// golden is one stored event and what it has to be read as, for as long as the service exists.
+// golden is one stored event and what it has to be read as, for as long as the service exists. What is stored never
+// changes; Event follows today's shape, by hand and for reviewers to see, when that gets a new version.
 type golden struct {
 	Stream   string          `json:"stream"`
 	ID       string          `json:"id"`
