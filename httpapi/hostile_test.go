@@ -1,103 +1,15 @@
 package httpapi
 
 import (
-	"bufio"
-	"bytes"
-	"encoding/hex"
 	"encoding/json"
-	"fmt"
-	"io"
 	"net"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"testing"
-	"time"
+
+	"github.com/tidemark-dev/tidemark/httpapi/hostiletest"
 )
-
-// hostile is a request that no honest client sends, as testdata/hostile.json has it. The tests of the whole
-// program send the same file.
-type hostile struct {
-	Name    string            `json:"name"`
-	Method  string            `json:"method"`
-	Target  string            `json:"target"` // {order} and the like stand for what exists
-	Headers map[string]string `json:"headers"`
-	Body    string            `json:"body"`
-	Hex     string            `json:"hex"`    // the body, where it is no text
-	Repeat  []any             `json:"repeat"` // unit, times, end: the body, where it is long
-	Status  int               `json:"status"`
-	Code    string            `json:"code"`
-}
-
-func readHostile(t *testing.T) []hostile {
-	t.Helper()
-	text, err := os.ReadFile("testdata/hostile.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all []hostile
-	if err := json.Unmarshal(text, &all); err != nil {
-		t.Fatal(err)
-	}
-	return all
-}
-
-func (h hostile) body(t *testing.T) []byte {
-	t.Helper()
-	switch {
-	case h.Hex != "":
-		raw, err := hex.DecodeString(h.Hex)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return raw
-	case len(h.Repeat) == 3:
-		return []byte(strings.Repeat(h.Repeat[0].(string), int(h.Repeat[1].(float64))) + h.Repeat[2].(string))
-	}
-	return []byte(h.Body)
-}
-
-// wire is the request byte by byte: a client library would mend half of them.
-func (h hostile) wire(t *testing.T, host string, names *strings.Replacer) []byte {
-	t.Helper()
-	body := []byte(names.Replace(string(h.body(t))))
-	var b bytes.Buffer
-	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n", h.Method, names.Replace(h.Target), host)
-	for name, value := range h.Headers {
-		fmt.Fprintf(&b, "%s: %s\r\n", name, value)
-	}
-	if len(body) > 0 || h.Method == http.MethodPost {
-		fmt.Fprintf(&b, "Content-Length: %d\r\n", len(body))
-	}
-	b.WriteString("\r\n")
-	b.Write(body)
-	return b.Bytes()
-}
-
-// exchange sends bytes and reads the answer.
-func exchange(t *testing.T, addr string, request []byte) (*http.Response, []byte) {
-	t.Helper()
-	conn, err := net.Dial("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
-		t.Fatal(err)
-	}
-	go func() { _, _ = conn.Write(request) }() // the server may answer before it has read all
-	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil {
-		t.Fatalf("no answer: %v", err)
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatalf("the answer broke off: %v", err)
-	}
-	return response, text
-}
 
 // listening starts the world's server on a real connection.
 func (w *world) listening() string {
@@ -112,17 +24,15 @@ func (w *world) listening() string {
 	return listener.Addr().String()
 }
 
+// Every hostile request is refused by the code that the catalogue has for it, as a whole problem, and no command is
+// carried out.
 func TestHostileRequestsAreRefusedAndChangeNothing(t *testing.T) {
 	w := newWorld(t)
 	addr := w.listening()
 	names := strings.NewReplacer("{order}", someOrder, "{account}", someAccount, "{sku}", someSKU, "{group}", "orders", "{model}", "orders")
-	all := readHostile(t)
-	if len(all) < 250 {
-		t.Fatalf("only %d requests", len(all))
-	}
-	for _, h := range all {
+	for _, h := range hostiletest.All(t) {
 		t.Run(h.Name, func(t *testing.T) {
-			response, text := exchange(t, addr, h.wire(t, addr, names))
+			response, text := h.Send(t, addr, names, patience)
 			if response.StatusCode != h.Status {
 				t.Fatalf("%s %s: %d, want %d\n%.400s", h.Method, h.Target, response.StatusCode, h.Status, text)
 			}
