@@ -1,6 +1,7 @@
 package application
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -349,8 +350,8 @@ func (x *execution[S]) propose(events []domain.Event) []domain.Proposed {
 
 func (x *execution[S]) meta(index, size int) domain.Meta {
 	return domain.Meta{
-		CorrelationID: orDefault(x.command.CorrelationID, x.command.ID),
-		CausationID:   orDefault(x.command.CausationID, x.command.ID),
+		CorrelationID: cmp.Or(x.command.CorrelationID, x.command.ID),
+		CausationID:   cmp.Or(x.command.CausationID, x.command.ID),
 		CommandID:     x.command.ID, RequestHash: x.command.RequestHash, Actor: x.command.Actor,
 		BatchIndex: index, BatchSize: size,
 		At: x.now, TraceParent: x.command.TraceParent,

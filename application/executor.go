@@ -1,6 +1,7 @@
 package application
 
 import (
+	"cmp"
 	"context"
 	"math/rand/v2"
 	"time"
@@ -90,21 +91,13 @@ func (o Options) filled() Options {
 	if o.NewID == nil {
 		o.NewID = uuid.New
 	}
-	o.SnapshotEvery = orDefault(o.SnapshotEvery, 100)
-	o.CacheBytes = orDefault(o.CacheBytes, 64<<20)
-	o.Attempts = orDefault(o.Attempts, 64)
-	o.Backoff = orDefault(o.Backoff, 2*time.Millisecond)
-	o.Waiting = orDefault(o.Waiting, 1024)
-	o.StoreWait = orDefault(o.StoreWait, 1400*time.Millisecond)
+	o.SnapshotEvery = cmp.Or(o.SnapshotEvery, 100)
+	o.CacheBytes = cmp.Or(o.CacheBytes, 64<<20)
+	o.Attempts = cmp.Or(o.Attempts, 64)
+	o.Backoff = cmp.Or(o.Backoff, 2*time.Millisecond)
+	o.Waiting = cmp.Or(o.Waiting, 1024)
+	o.StoreWait = cmp.Or(o.StoreWait, 1400*time.Millisecond)
 	return o
-}
-
-func orDefault[T comparable](value, otherwise T) T {
-	var zero T
-	if value == zero {
-		return otherwise
-	}
-	return value
 }
 
 func (h Hooks) filled() Hooks {

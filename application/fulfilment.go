@@ -1,6 +1,7 @@
 package application
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -49,11 +50,11 @@ type Fulfilment struct {
 
 // NewFulfilment makes the process manager. It has no goroutine of its own.
 func NewFulfilment(service *Service, options FulfilmentOptions) *Fulfilment {
-	options.Limits.OpenFor = orDefault(options.Limits.OpenFor, 24*time.Hour)
-	options.Limits.PrepareWithin = orDefault(options.Limits.PrepareWithin, 15*time.Minute)
-	options.Limits.Nudge = orDefault(options.Limits.Nudge, 30*time.Second)
-	options.Parallel = orDefault(options.Parallel, 16)
-	options.Within = orDefault(options.Within, 20*time.Second)
+	options.Limits.OpenFor = cmp.Or(options.Limits.OpenFor, 24*time.Hour)
+	options.Limits.PrepareWithin = cmp.Or(options.Limits.PrepareWithin, 15*time.Minute)
+	options.Limits.Nudge = cmp.Or(options.Limits.Nudge, 30*time.Second)
+	options.Parallel = cmp.Or(options.Parallel, 16)
+	options.Within = cmp.Or(options.Within, 20*time.Second)
 	if options.Wake == nil {
 		options.Wake = func(time.Time) {}
 	}

@@ -1,6 +1,7 @@
 package application
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"time"
@@ -56,10 +57,10 @@ type look struct {
 
 // NewTimers makes timers that call advance, which is Fulfilment.Advance.
 func NewTimers(deadlines Deadlines, advance func(context.Context, string) error, clock Alarms, options TimersOptions) *Timers {
-	options.Recheck = orDefault(options.Recheck, 5*time.Second)
-	options.Backoff = orDefault(options.Backoff, 2*time.Second)
-	options.Parallel = orDefault(options.Parallel, 8)
-	options.Page = orDefault(options.Page, 200)
+	options.Recheck = cmp.Or(options.Recheck, 5*time.Second)
+	options.Backoff = cmp.Or(options.Backoff, 2*time.Second)
+	options.Parallel = cmp.Or(options.Parallel, 8)
+	options.Page = cmp.Or(options.Page, 200)
 	if options.Fired == nil {
 		options.Fired = func(Deadline, error) {}
 	}

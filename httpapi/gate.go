@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"sync/atomic"
 	"time"
@@ -29,7 +30,7 @@ type gate struct {
 const smoothing = 16
 
 func newGate(class string, slots int, limits Limits, hooks Hooks) *gate {
-	return &gate{class: class, slots: make(chan struct{}, slots), queue: int64(orDefault(limits.Queue, 16*slots)), wait: limits.QueueWait, hooks: hooks}
+	return &gate{class: class, slots: make(chan struct{}, slots), queue: int64(cmp.Or(limits.Queue, 16*slots)), wait: limits.QueueWait, hooks: hooks}
 }
 
 // full says whether there is no use in even reading a request.

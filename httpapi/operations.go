@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"hash/crc32"
@@ -45,7 +46,7 @@ func (s *Server) operate(do func(ctx context.Context, r *request, in input) (don
 		if answer.retry > 0 {
 			h.Set("Retry-After", strconv.Itoa(answer.retry))
 		}
-		return writeJSON(c, orDefault(answer.status, http.StatusOK), answer.body)
+		return writeJSON(c, cmp.Or(answer.status, http.StatusOK), answer.body)
 	}
 }
 

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -163,19 +164,19 @@ func IsLoopback(addr string) bool {
 }
 
 func (o Options) withDefaults() Options {
-	o.RateLimit = orDefault(o.RateLimit, 100)
-	o.RateBurst = orDefault(o.RateBurst, int(max(1, 4*o.RateLimit)))
-	o.RequestTimeout = orDefault(o.RequestTimeout, 10*time.Second)
-	o.headerTimeout = orDefault(o.headerTimeout, headerTimeout)
-	o.bodyTimeout = orDefault(o.bodyTimeout, bodyTimeout)
-	o.LowStock = orDefault(o.LowStock, 10)
-	o.Limits.Commands = orDefault(o.Limits.Commands, 64)
-	o.Limits.Queries = orDefault(o.Limits.Queries, 64)
-	o.Limits.Waits = orDefault(o.Limits.Waits, 256)
-	o.Limits.Imports = orDefault(o.Limits.Imports, 4)
-	o.Limits.Streams = orDefault(o.Limits.Streams, 512)
-	o.Limits.PerClient = orDefault(o.Limits.PerClient, 16)
-	o.Limits.QueueWait = orDefault(o.Limits.QueueWait, 400*time.Millisecond)
+	o.RateLimit = cmp.Or(o.RateLimit, 100)
+	o.RateBurst = cmp.Or(o.RateBurst, int(max(1, 4*o.RateLimit)))
+	o.RequestTimeout = cmp.Or(o.RequestTimeout, 10*time.Second)
+	o.headerTimeout = cmp.Or(o.headerTimeout, headerTimeout)
+	o.bodyTimeout = cmp.Or(o.bodyTimeout, bodyTimeout)
+	o.LowStock = cmp.Or(o.LowStock, 10)
+	o.Limits.Commands = cmp.Or(o.Limits.Commands, 64)
+	o.Limits.Queries = cmp.Or(o.Limits.Queries, 64)
+	o.Limits.Waits = cmp.Or(o.Limits.Waits, 256)
+	o.Limits.Imports = cmp.Or(o.Limits.Imports, 4)
+	o.Limits.Streams = cmp.Or(o.Limits.Streams, 512)
+	o.Limits.PerClient = cmp.Or(o.Limits.PerClient, 16)
+	o.Limits.QueueWait = cmp.Or(o.Limits.QueueWait, 400*time.Millisecond)
 	if o.Feed == nil && o.Reader != nil {
 		o.Feed = readerFeed{o.Reader}
 	}
@@ -187,14 +188,6 @@ func (o Options) withDefaults() Options {
 	}
 	o.Hooks = o.Hooks.filled()
 	return o
-}
-
-func orDefault[T comparable](value, otherwise T) T {
-	var zero T
-	if value == zero {
-		return otherwise
-	}
-	return value
 }
 
 func (h Hooks) filled() Hooks {

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -68,7 +69,7 @@ func problemOf(err error) Problem {
 }
 
 func problemOfRefusal(e *domain.Error) Problem {
-	code := orDefault(alias[e.Code], e.Code)
+	code := cmp.Or(alias[e.Code], e.Code)
 	if _, known := catalogue[code]; !known {
 		if code = fallback[e.Kind]; code == "" {
 			return problem("internal", "")
@@ -80,7 +81,7 @@ func problemOfRefusal(e *domain.Error) Problem {
 	p := problem(code, e.Message)
 	p.CurrentRevision = e.Revision
 	if code == "stale_read_model" {
-		p.State = orDefault(e.Attrs["state"], "lagging")
+		p.State = cmp.Or(e.Attrs["state"], "lagging")
 	}
 	if seconds, err := strconv.Atoi(e.Attrs["retryAfter"]); err == nil && p.retryAfter > 0 {
 		p.retryAfter = max(1, seconds)

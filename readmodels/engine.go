@@ -1,6 +1,7 @@
 package readmodels
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -112,24 +113,16 @@ func (o Options) withDefaults() Options {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	o.LowStock = orDefault(o.LowStock, 10)
-	o.OrderOpenFor = orDefault(o.OrderOpenFor, 24*time.Hour)
-	o.PrepareWithin = orDefault(o.PrepareWithin, 15*time.Minute)
-	o.Nudge = orDefault(o.Nudge, 30*time.Second)
-	o.AsOfEvents = orDefault(o.AsOfEvents, 200_000)
-	o.RegistryAge = orDefault(o.RegistryAge, 500*time.Millisecond)
-	o.Grace = orDefault(o.Grace, 10*time.Second)
-	o.StallAfter = orDefault(o.StallAfter, 30*time.Second)
-	o.DeadAfter = orDefault(o.DeadAfter, 15*time.Second)
+	o.LowStock = cmp.Or(o.LowStock, 10)
+	o.OrderOpenFor = cmp.Or(o.OrderOpenFor, 24*time.Hour)
+	o.PrepareWithin = cmp.Or(o.PrepareWithin, 15*time.Minute)
+	o.Nudge = cmp.Or(o.Nudge, 30*time.Second)
+	o.AsOfEvents = cmp.Or(o.AsOfEvents, 200_000)
+	o.RegistryAge = cmp.Or(o.RegistryAge, 500*time.Millisecond)
+	o.Grace = cmp.Or(o.Grace, 10*time.Second)
+	o.StallAfter = cmp.Or(o.StallAfter, 30*time.Second)
+	o.DeadAfter = cmp.Or(o.DeadAfter, 15*time.Second)
 	return o
-}
-
-func orDefault[T comparable](value, other T) T {
-	var zero T
-	if value == zero {
-		return other
-	}
-	return value
 }
 
 // Reader answers queries.

@@ -1,6 +1,7 @@
 package readmodels
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math"
@@ -178,7 +179,7 @@ func (o *Operations) Blocked(ctx context.Context, name string, limit int) ([]Blo
 	if err != nil {
 		return nil, err
 	}
-	return o.engine.blocks.list(ctx, generation{m, record.Live}, orDefault(limit, 1000))
+	return o.engine.blocks.list(ctx, generation{m, record.Live}, cmp.Or(limit, 1000))
 }
 
 // Retried is what a retry or a skip did.
@@ -306,7 +307,7 @@ func (o *Operations) Job(ctx context.Context, id string) (Job, error) {
 
 // Jobs lists jobs, newest first, at most limit (0: 100).
 func (o *Operations) Jobs(ctx context.Context, limit int) ([]Job, error) {
-	return findNotes[Job](ctx, o.documents(), jobNotes, Find{Sort: []Sort{{Path: "createdAt", Desc: true}}}, orDefault(limit, 100))
+	return findNotes[Job](ctx, o.documents(), jobNotes, Find{Sort: []Sort{{Path: "createdAt", Desc: true}}}, cmp.Or(limit, 100))
 }
 
 // CancelJob asks a job to end; it does so within seconds, wherever it runs.

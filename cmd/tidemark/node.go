@@ -98,12 +98,17 @@ func (p *program) runNode(ctx context.Context, advertise string) (err error) {
 	return errors.Join(err, node.Stop(stopping))
 }
 
+// holdDirOf keeps other processes away from the directory of a log that is there.
+func holdDirOf(path string) (*dataDir, error) {
+	if _, err := os.Stat(path); err != nil {
+		return nil, fmt.Errorf("%s can't be read: %w", path, cause(err))
+	}
+	return openDataDir(filepath.Dir(path))
+}
+
 // withLog opens a log that no other process has.
 func (p *program) withLog(path string, do func(*eventlog.Log) error) (err error) {
-	if _, err := os.Stat(path); err != nil {
-		return fmt.Errorf("%s can't be read: %w", path, cause(err))
-	}
-	data, err := openDataDir(filepath.Dir(path))
+	data, err := holdDirOf(path)
 	if err != nil {
 		return err
 	}
@@ -272,10 +277,7 @@ file events.db.compact, which may be removed and is by the next run.`,
 }
 
 func (p *program) compactLog(ctx context.Context, path string) (err error) {
-	if _, err := os.Stat(path); err != nil {
-		return fmt.Errorf("%s can't be read: %w", path, cause(err))
-	}
-	data, err := openDataDir(filepath.Dir(path))
+	data, err := holdDirOf(path)
 	if err != nil {
 		return err
 	}

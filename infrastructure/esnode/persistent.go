@@ -58,13 +58,9 @@ func (s *persistentService) Delete(_ context.Context, req *persistent.DeleteReq)
 // ReplayParked implements persistent.PersistentSubscriptionsServer.
 func (s *persistentService) ReplayParked(ctx context.Context, req *persistent.ReplayParkedReq) (*persistent.ReplayParkedResp, error) {
 	o := req.GetOptions()
-	key, err := readKey(o.GetStreamIdentifier(), o.GetAll(), o.GetGroupName())
+	key, r, err := s.find(o)
 	if err != nil {
 		return nil, err
-	}
-	r := s.node.groups.find(key)
-	if r == nil {
-		return nil, groupMissing(key.stream, key.group)
 	}
 	stopAt := int64(-1)
 	if limit, ok := o.GetStopAtOption().(*persistent.ReplayParkedReq_Options_StopAt); ok {
@@ -82,6 +78,26 @@ func (s *persistentService) ReplayParked(ctx context.Context, req *persistent.Re
 // RestartSubsystem implements persistent.PersistentSubscriptionsServer.
 func (s *persistentService) RestartSubsystem(context.Context, *shared.Empty) (*shared.Empty, error) {
 	return &shared.Empty{}, s.node.groups.restart()
+}
+
+// groupOptions is how requests name a group.
+type groupOptions interface {
+	GetStreamIdentifier() *shared.StreamIdentifier
+	GetAll() *shared.Empty
+	GetGroupName() string
+}
+
+// find gives the group that a request names.
+func (s *persistentService) find(o groupOptions) (groupKey, *runner, error) {
+	key, err := readKey(o.GetStreamIdentifier(), o.GetAll(), o.GetGroupName())
+	if err != nil {
+		return key, nil, err
+	}
+	r := s.node.groups.find(key)
+	if r == nil {
+		return key, nil, groupMissing(key.stream, key.group)
+	}
+	return key, r, nil
 }
 
 // readKey names a group. A stream called $all is the whole log.

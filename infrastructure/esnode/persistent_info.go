@@ -14,13 +14,9 @@ import (
 // GetInfo implements persistent.PersistentSubscriptionsServer.
 func (s *persistentService) GetInfo(ctx context.Context, req *persistent.GetInfoReq) (*persistent.GetInfoResp, error) {
 	o := req.GetOptions()
-	key, err := readKey(o.GetStreamIdentifier(), o.GetAll(), o.GetGroupName())
+	key, r, err := s.find(o)
 	if err != nil {
 		return nil, err
-	}
-	r := s.node.groups.find(key)
-	if r == nil {
-		return nil, groupMissing(key.stream, key.group)
 	}
 	info, err := r.info(ctx)
 	if errors.Is(err, errGroupGone) {

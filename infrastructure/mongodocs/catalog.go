@@ -19,7 +19,7 @@ func (s *Store) Ensure(ctx context.Context, collection readmodels.Collection) er
 		return err
 	}
 	if err := ctx.Err(); err != nil {
-		return unavailable(err)
+		return readmodels.StoreUnavailable(err)
 	}
 	if _, ok := ctx.Deadline(); !ok {
 		bounded, cancel := context.WithTimeout(ctx, indexWithin)
@@ -158,7 +158,7 @@ func (s *Store) Drop(ctx context.Context, collection string) error {
 		return err
 	}
 	if err := ctx.Err(); err != nil {
-		return unavailable(err)
+		return readmodels.StoreUnavailable(err)
 	}
 	s.remember(collection, false)
 	ctx, cancel := s.bounded(ctx)
@@ -175,7 +175,7 @@ func (s *Store) Drop(ctx context.Context, collection string) error {
 // Collections implements readmodels.Documents. What can't be a collection of ours isn't listed.
 func (s *Store) Collections(ctx context.Context) ([]string, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, unavailable(err)
+		return nil, readmodels.StoreUnavailable(err)
 	}
 	names, err := s.db.ListCollectionNames(ctx, bson.D{})
 	if err != nil {
@@ -207,10 +207,10 @@ func (s *Store) exists(ctx context.Context, collection string) error {
 	}
 	names, err := s.db.ListCollectionNames(ctx, bson.D{{Key: "name", Value: collection}})
 	if err != nil {
-		return unavailable(fmt.Errorf("look for collection %s: %w", collection, err))
+		return readmodels.StoreUnavailable(fmt.Errorf("look for collection %s: %w", collection, err))
 	}
 	if !slices.Contains(names, collection) {
-		return missing(collection)
+		return readmodels.CollectionMissing(collection)
 	}
 	s.remember(collection, true)
 	return nil

@@ -7,6 +7,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"github.com/tidemark-dev/tidemark/domain"
+	"github.com/tidemark-dev/tidemark/readmodels"
 )
 
 // Codes of the server that we act on; https://www.mongodb.com/docs/manual/reference/error-codes/.
@@ -58,7 +59,7 @@ func translate(err error) error {
 	if isDefect(err) {
 		return fmt.Errorf("document store: %w", err)
 	}
-	return unavailable(err)
+	return readmodels.StoreUnavailable(err)
 }
 
 func isDefect(err error) bool {
@@ -76,19 +77,4 @@ func hasCode(err error, codes ...int) bool {
 		}
 	}
 	return false
-}
-
-func unavailable(cause error) error {
-	return &domain.Error{Kind: domain.KindUnavailable, Code: "read_store_unavailable", Message: "The read store is not available.", Err: cause}
-}
-
-func unknown(cause error) error {
-	return &domain.Error{Kind: domain.KindUnknown, Code: "outcome_unknown", Message: "The read store did not say whether it was done.", Err: cause}
-}
-
-func missing(collection string) error {
-	return &domain.Error{
-		Kind: domain.KindUnavailable, Code: "collection_missing", Message: "The read model is being made or was dropped.",
-		Err: fmt.Errorf("there is no collection %s", collection),
-	}
 }

@@ -20,7 +20,7 @@ var withoutToken = bson.D{{Key: fieldToken, Value: int32(0)}}
 // Load implements readmodels.Documents.
 func (s *Store) Load(ctx context.Context, collection string, ids []string) ([]readmodels.Document, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, unavailable(err)
+		return nil, readmodels.StoreUnavailable(err)
 	}
 	ids = slices.Compact(slices.Sorted(slices.Values(ids)))
 	documents := make([]readmodels.Document, 0, len(ids))
@@ -65,7 +65,7 @@ func (s *Store) Find(ctx context.Context, collection string, find readmodels.Fin
 		return nil, err
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, unavailable(err)
+		return nil, readmodels.StoreUnavailable(err)
 	}
 	keys := sortKeys(find.Sort)
 	order := make(bson.D, len(keys))
@@ -100,7 +100,7 @@ func (s *Store) Group(ctx context.Context, collection string, grouping readmodel
 		return nil, err
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, unavailable(err)
+		return nil, readmodels.StoreUnavailable(err)
 	}
 	var by any
 	if len(grouping.By) > 0 {

@@ -79,7 +79,7 @@ func (s *Store) Delete(ctx context.Context, collection string, ids []string) err
 		return err
 	}
 	if err := ctx.Err(); err != nil {
-		return unavailable(err)
+		return readmodels.StoreUnavailable(err)
 	}
 	ctx, cancel := s.bounded(ctx)
 	defer cancel()

@@ -124,7 +124,7 @@ func CheckURI(uri string) error {
 func (s *Store) greet(ctx context.Context) error {
 	build, err := s.db.RunCommand(ctx, bson.D{{Key: "buildInfo", Value: 1}}).Raw()
 	if err != nil {
-		return unavailable(err)
+		return readmodels.StoreUnavailable(err)
 	}
 	_, ferret := build.Lookup("ferretdbVersion").StringValueOK()
 	if ferret {
@@ -169,10 +169,10 @@ func (s *Store) Close() error {
 // Ping implements readmodels.Documents; it asks the primary.
 func (s *Store) Ping(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
-		return unavailable(err)
+		return readmodels.StoreUnavailable(err)
 	}
 	if err := s.client.Ping(ctx, nil); err != nil {
-		return unavailable(err)
+		return readmodels.StoreUnavailable(err)
 	}
 	return nil
 }

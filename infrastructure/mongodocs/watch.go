@@ -8,6 +8,8 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"github.com/tidemark-dev/tidemark/readmodels"
 )
 
 var errWatchEnded = errors.New("the collection was dropped or renamed")
@@ -47,7 +49,7 @@ func (s *Store) Watch(ctx context.Context, collection string, changed func(ids [
 
 func (s *Store) watchEnded(ctx context.Context, err error) error {
 	if s.life.Err() != nil {
-		return unavailable(mongo.ErrClientDisconnected)
+		return readmodels.StoreUnavailable(mongo.ErrClientDisconnected)
 	}
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -55,5 +57,5 @@ func (s *Store) watchEnded(ctx context.Context, err error) error {
 	if err == nil {
 		err = errWatchEnded
 	}
-	return unavailable(err)
+	return readmodels.StoreUnavailable(err)
 }

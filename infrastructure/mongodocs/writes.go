@@ -35,7 +35,7 @@ func (s *Store) Write(ctx context.Context, collection string, puts []readmodels.
 		return nil, err
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, unavailable(err)
+		return nil, readmodels.StoreUnavailable(err)
 	}
 	if len(puts) == 0 {
 		return []bool{}, nil
@@ -57,9 +57,9 @@ func (s *Store) Write(ctx context.Context, collection string, puts []readmodels.
 	case isDefect(err):
 		return nil, translate(err)
 	case !sent.Load() && !errors.Is(err, errUnderWay):
-		return nil, unavailable(err)
+		return nil, readmodels.StoreUnavailable(err)
 	default:
-		return nil, unknown(err)
+		return nil, readmodels.StoreUnknown(err)
 	}
 	applied := make([]bool, len(entries))
 	for i, e := range entries {

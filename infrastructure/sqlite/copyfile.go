@@ -43,6 +43,11 @@ func BackupFile(ctx context.Context, from, to string) (err error) {
 	if err := copyTo(ctx, source, partial); err != nil {
 		return fmt.Errorf("back up %s: %w", from, err)
 	}
+	return putInPlace(ctx, partial, to)
+}
+
+// putInPlace gives a copy its name once it is known to be sound and on the disk.
+func putInPlace(ctx context.Context, partial, to string) error {
 	if err := checkCopy(ctx, partial, quickCheck); err != nil {
 		return err
 	}

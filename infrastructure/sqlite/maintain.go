@@ -40,16 +40,7 @@ func (db *DB) Backup(ctx context.Context, path string) (err error) {
 	if err := db.Long(ctx, func(conn *Conn) error { return copyTo(ctx, conn, partial) }); err != nil {
 		return err
 	}
-	if err := checkCopy(ctx, partial, quickCheck); err != nil {
-		return err
-	}
-	if err := syncFile(partial); err != nil {
-		return err
-	}
-	if err := os.Rename(partial, path); err != nil {
-		return err
-	}
-	return syncFile(filepath.Dir(path))
+	return putInPlace(ctx, partial, path)
 }
 
 // copyTo holds one read transaction over the whole copy: without it the writer's next commit would make

@@ -80,7 +80,7 @@ func (s *Store) Ensure(ctx context.Context, collection readmodels.Collection) er
 		return err
 	}
 	if err := ctx.Err(); err != nil {
-		return unavailable(err)
+		return readmodels.StoreUnavailable(err)
 	}
 	if _, steps := s.plan(collection); len(steps) == 0 {
 		return nil
@@ -152,7 +152,7 @@ func (s *Store) Drop(ctx context.Context, collection string) error {
 // Collections implements readmodels.Documents.
 func (s *Store) Collections(ctx context.Context) ([]string, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, unavailable(err)
+		return nil, readmodels.StoreUnavailable(err)
 	}
 	return slices.Sorted(maps.Keys(*s.catalog.Load())), nil
 }

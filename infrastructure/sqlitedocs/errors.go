@@ -9,6 +9,7 @@ import (
 
 	"github.com/tidemark-dev/tidemark/domain"
 	"github.com/tidemark-dev/tidemark/infrastructure/sqlite"
+	"github.com/tidemark-dev/tidemark/readmodels"
 )
 
 var errClosed = errors.New("the document store is closed")
@@ -37,31 +38,16 @@ func translate(err error) error {
 		return err
 	}
 	if errors.Is(err, sqlite.ErrClosed) {
-		return unavailable(errClosed)
+		return readmodels.StoreUnavailable(errClosed)
 	}
 	switch codeOf(err) {
 	case 0:
 		if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-			return unavailable(err)
+			return readmodels.StoreUnavailable(err)
 		}
 		return err
 	case sqlite3.ERROR, sqlite3.CONSTRAINT, sqlite3.MISMATCH, sqlite3.MISUSE, sqlite3.RANGE, sqlite3.TOOBIG:
 		return fmt.Errorf("document store: %w", err)
 	}
-	return unavailable(err)
-}
-
-func unavailable(cause error) error {
-	return &domain.Error{Kind: domain.KindUnavailable, Code: "read_store_unavailable", Message: "The read store is not available.", Err: cause}
-}
-
-func unknown(cause error) error {
-	return &domain.Error{Kind: domain.KindUnknown, Code: "outcome_unknown", Message: "The read store did not say whether it was done.", Err: cause}
-}
-
-func missing(collection string) error {
-	return &domain.Error{
-		Kind: domain.KindUnavailable, Code: "collection_missing", Message: "The read model is being made or was dropped.",
-		Err: fmt.Errorf("there is no collection %s", collection),
-	}
+	return readmodels.StoreUnavailable(err)
 }

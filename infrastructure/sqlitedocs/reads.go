@@ -15,7 +15,7 @@ import (
 // is dropped or made anew at this moment is read again as it is then.
 func (s *Store) read(ctx context.Context, collection string, work func(r *sqlite.Conn, t *table) error) error {
 	if err := ctx.Err(); err != nil {
-		return unavailable(err)
+		return readmodels.StoreUnavailable(err)
 	}
 	for {
 		table := s.table(collection)
@@ -27,7 +27,7 @@ func (s *Store) read(ctx context.Context, collection string, work func(r *sqlite
 		case err == nil:
 			return nil
 		case ctx.Err() != nil:
-			return unavailable(ctx.Err())
+			return readmodels.StoreUnavailable(ctx.Err())
 		case codeOf(err) == sqlite3.ERROR && s.table(collection) != table:
 			continue
 		}

@@ -119,17 +119,17 @@ func (s *Store) Backup(ctx context.Context, path string) error {
 // Ping implements readmodels.Documents. It fails after an I/O error that ended the store's writing.
 func (s *Store) Ping(ctx context.Context) error {
 	if err := s.failure(); err != nil {
-		return unavailable(err)
+		return readmodels.StoreUnavailable(err)
 	}
 	if err := ctx.Err(); err != nil {
-		return unavailable(err)
+		return readmodels.StoreUnavailable(err)
 	}
 	err := s.transact(ctx, func(r *sqlite.Conn) error {
 		_, err := exec(r, "SELECT 1 FROM layout")
 		return err
 	})
 	if err != nil && ctx.Err() != nil {
-		return unavailable(ctx.Err())
+		return readmodels.StoreUnavailable(ctx.Err())
 	}
 	return translate(err)
 }

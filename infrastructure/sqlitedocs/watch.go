@@ -3,6 +3,8 @@ package sqlitedocs
 import (
 	"context"
 	"sync"
+
+	"github.com/tidemark-dev/tidemark/readmodels"
 )
 
 // heldIDs bounds what a watcher that doesn't keep up has waiting; beyond it, it is told to look at everything.
@@ -104,7 +106,7 @@ func (s *Store) Watch(ctx context.Context, collection string, changed func(ids [
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-s.closing:
-			return unavailable(errClosed)
+			return readmodels.StoreUnavailable(errClosed)
 		}
 	}
 }

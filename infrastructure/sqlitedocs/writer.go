@@ -10,6 +10,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 
 	"github.com/tidemark-dev/tidemark/infrastructure/sqlite"
+	"github.com/tidemark-dev/tidemark/readmodels"
 )
 
 // groupWeight bounds how many puts go into one transaction of several callers; a single call may be larger.
@@ -29,27 +30,27 @@ type job struct {
 // submit queues a job and waits for its end or that of ctx. The error is translated.
 func (s *Store) submit(ctx context.Context, j *job) error {
 	if err := ctx.Err(); err != nil {
-		return unavailable(err)
+		return readmodels.StoreUnavailable(err)
 	}
 	j.done = make(chan error, 1)
 	select {
 	case s.jobs <- j:
 	case <-ctx.Done():
-		return unavailable(ctx.Err())
+		return readmodels.StoreUnavailable(ctx.Err())
 	case <-s.closing:
-		return unavailable(errClosed)
+		return readmodels.StoreUnavailable(errClosed)
 	}
 	select {
 	case err := <-j.done:
 		return err
 	case <-ctx.Done():
 		if j.claimed.CompareAndSwap(false, true) {
-			return unavailable(ctx.Err()) // the writer will pass it by
+			return readmodels.StoreUnavailable(ctx.Err()) // the writer will pass it by
 		}
-		return unknown(ctx.Err())
+		return readmodels.StoreUnknown(ctx.Err())
 	case <-s.written:
 		if j.claimed.CompareAndSwap(false, true) {
-			return unavailable(errClosed) // queued behind the writer's back, while it ended
+			return readmodels.StoreUnavailable(errClosed) // queued behind the writer's back, while it ended
 		}
 		return <-j.done
 	}
@@ -102,7 +103,7 @@ func (s *Store) waiting() *job {
 func (s *Store) drain() {
 	for j := s.waiting(); j != nil; j = s.waiting() {
 		if j.claimed.CompareAndSwap(false, true) {
-			j.done <- unavailable(errClosed)
+			j.done <- readmodels.StoreUnavailable(errClosed)
 		}
 	}
 }
@@ -152,7 +153,7 @@ func (s *Store) finish(j *job, err error) {
 
 func (s *Store) transaction(group []*job) error {
 	if err := s.failure(); err != nil {
-		return unavailable(err)
+		return readmodels.StoreUnavailable(err)
 	}
 	w := s.db.Writer()
 	ctx := context.Background() // a group belongs to no single caller; a single statement of it is short
@@ -196,9 +197,9 @@ func (s *Store) judge(err error, committing bool) error {
 	case sqlite3.IOERR, sqlite3.CORRUPT, sqlite3.NOTADB, sqlite3.CANTOPEN, sqlite3.PROTOCOL:
 		s.fail(err)
 		if committing {
-			return unknown(err)
+			return readmodels.StoreUnknown(err)
 		}
-		return unavailable(err)
+		return readmodels.StoreUnavailable(err)
 	}
 	return translate(err)
 }

@@ -29,7 +29,7 @@ func (s *Store) Write(ctx context.Context, collection string, puts []readmodels.
 	j := &job{weight: len(puts)}
 	j.run = func(w *sqlite.Conn) error {
 		if s.table(collection) == nil {
-			return missing(collection)
+			return readmodels.CollectionMissing(collection)
 		}
 		for i := range prepared {
 			ok, err := s.put(w, collection, &prepared[i])
@@ -72,7 +72,7 @@ func (s *Store) put(w *sqlite.Conn, collection string, p *putSource) (bool, erro
 	if len(p.Rows) > 0 {
 		rows := s.table(p.RowsIn)
 		if rows == nil {
-			return false, missing(p.RowsIn)
+			return false, readmodels.CollectionMissing(p.RowsIn)
 		}
 		for i, row := range p.Rows {
 			if _, err := exec(w, rows.sql.row, row.ID, row.Version, row.Hidden, p.rowSources[i], row.Body); err != nil {
@@ -82,7 +82,7 @@ func (s *Store) put(w *sqlite.Conn, collection string, p *putSource) (bool, erro
 	}
 	table, d := s.table(collection), p.Document
 	if table == nil {
-		return false, missing(collection)
+		return false, readmodels.CollectionMissing(collection)
 	}
 	var changed int64
 	var err error
