@@ -124,12 +124,13 @@ func TestSlowSendersAreCutOff(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, func(o *Options) { o.headerTimeout, o.bodyTimeout = bound, bound })
-			conn, err := net.Dial("tcp", w.listening())
+			addr := w.listening()
+			began, ended := time.Now(), make(chan struct{}) // before the server's clock starts
+			conn, err := net.Dial("tcp", addr)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer conn.Close()
-			began, ended := time.Now(), make(chan struct{})
 			go func() {
 				defer close(ended)
 				_, _ = io.Copy(io.Discard, conn) // its end is what counts
