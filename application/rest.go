@@ -77,6 +77,8 @@ func (s *snapshotter) carryOut(ctx context.Context, job snapshotJob) {
 	err := s.write(ctx, job)
 	if err == nil {
 		s.e.cache.change(job.stream, job.taken)
+	} else if ctx.Err() != nil {
+		return // it was stopped, and the next process offers again
 	}
 	s.e.hooks.SnapshotTaken(job.stream, err)
 }

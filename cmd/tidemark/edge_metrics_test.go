@@ -126,6 +126,21 @@ func TestAlertsAndDashboardAskForWhatIsThere(t *testing.T) {
 	}
 }
 
+// TestSnapshotsAreCounted: whoever watches sees whether long streams get snapshots, and whether those help.
+func TestSnapshotsAreCounted(t *testing.T) {
+	t.Parallel()
+	e := startEdge(t, edgeOptions{config: func(c *Config) { c.AdminAddr, c.SnapshotEvery = "127.0.0.1:0", 5 }})
+	s := e.furnish("ann")
+	for range 12 {
+		e.send("POST", "/v1/inventory/"+s.sku+"/receipts", `{"quantity":1}`).expect(http.StatusOK, "")
+	}
+	e.until("snapshots are counted", patience, func() bool {
+		text := string(e.outside(e.app.adminURL+"/metrics").expect(http.StatusOK, "").body)
+		return regexp.MustCompile(`tidemark_snapshots_total\{outcome="taken"\} [1-9]`).MatchString(text) &&
+			strings.Contains(text, `tidemark_snapshots_total{outcome="failed"} 0`) && strings.Contains(text, `tidemark_snapshot_age_events_count{category="inventory"}`)
+	})
+}
+
 // TestEveryAlertHasItsPageInTheRunbook: the link of each alert leads to a heading.
 func TestEveryAlertHasItsPageInTheRunbook(t *testing.T) {
 	alerts, err := os.ReadFile(filepath.Join(monitoring, "alerts.yaml"))

@@ -68,7 +68,16 @@ func (a *app) openWriteSide() {
 		Hooks: application.Hooks{
 			Loaded:   func(category string, _ application.Start, events int) { a.metrics.Loaded(category, events) },
 			Snapshot: func(category string, _ time.Duration, events int64) { a.metrics.SnapshotAge(category, events) },
+			SnapshotTaken: func(stream string, err error) {
+				if err == nil {
+					a.metrics.Snapshot("taken")
+					return
+				}
+				a.metrics.Snapshot("failed")
+				a.log.Warn("a snapshot could not be taken", "stream", stream, "error", err)
+			},
 			SnapshotIgnored: func(stream, reason string) {
+				a.metrics.Snapshot("ignored")
 				a.log.Warn("a snapshot was not used", "stream", stream, "reason", reason)
 			},
 			Conflict: func(category, _ string, _ int) { a.metrics.Conflict(category) },

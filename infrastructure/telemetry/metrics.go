@@ -27,6 +27,7 @@ type Metrics struct {
 	commandEvents   *prometheus.HistogramVec
 	commandRetries  *prometheus.CounterVec
 	snapshotAge     *prometheus.HistogramVec
+	snapshots       *prometheus.CounterVec
 	reconnects      *prometheus.CounterVec
 	processSteps    *prometheus.CounterVec
 	timersFired     *prometheus.CounterVec
@@ -64,6 +65,7 @@ func NewMetrics() *Metrics {
 	m.commandEvents = histogram("command_events_loaded", "Events read to carry out a command.", prometheus.ExponentialBuckets(1, 4, 9), "category")
 	m.commandRetries = counter("command_conflicts_total", "Appends that lost a race and were decided again.", "category")
 	m.snapshotAge = histogram("snapshot_age_events", "How far behind its stream a used snapshot was.", prometheus.ExponentialBuckets(1, 4, 9), "category")
+	m.snapshots = counter("snapshots_total", "Snapshots that were taken, that could not be (failed), and that were there but not used (ignored).", "outcome")
 	m.reconnects = counter("eventstore_reconnects_total", "Clients and subscriptions replaced after they died.", "what")
 	m.processSteps = counter("fulfilment_steps_total", "Steps of fulfilment processes by outcome.", "step", "outcome")
 	m.timersFired = counter("timers_fired_total", "Deadlines that were carried out.", "kind")
@@ -83,6 +85,11 @@ func (m *Metrics) begin() {
 	}
 	for _, category := range []string{"order", "product", "inventory", "account", "fulfilment"} {
 		m.commandRetries.WithLabelValues(category)
+		m.commandEvents.WithLabelValues(category)
+		m.snapshotAge.WithLabelValues(category)
+	}
+	for _, outcome := range []string{"taken", "failed", "ignored"} {
+		m.snapshots.WithLabelValues(outcome)
 	}
 	m.BreakerOpen("event store", false)
 	m.BreakerOpen("read store", false)
@@ -144,6 +151,9 @@ func (m *Metrics) Conflict(category string) { m.commandRetries.WithLabelValues(c
 func (m *Metrics) SnapshotAge(category string, events int64) {
 	m.snapshotAge.WithLabelValues(category).Observe(float64(events))
 }
+
+// Snapshot counts a snapshot: taken, failed or ignored.
+func (m *Metrics) Snapshot(outcome string) { m.snapshots.WithLabelValues(outcome).Inc() }
 
 // Reconnected counts a client or subscription that was replaced.
 func (m *Metrics) Reconnected(what string) { m.reconnects.WithLabelValues(what).Inc() }
