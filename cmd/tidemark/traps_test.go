@@ -1,8 +1,10 @@
 package main
 
 import (
+	"go/ast"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -27,6 +29,32 @@ func TestEachTrapOfTheArticleHasItsTest(t *testing.T) {
 		text, err := os.ReadFile(filepath.Join("..", "..", filepath.FromSlash(trap.file)))
 		if err != nil || !strings.Contains(string(text), "\nfunc "+trap.test+"(") {
 			t.Errorf("%s: %s has no %s any more (%v)", trap.trap, trap.file, trap.test, err)
+		}
+	}
+}
+
+// TestTestsThatAreNamedExist: what the page about the architecture says is held by a test has one.
+func TestTestsThatAreNamedExist(t *testing.T) {
+	t.Parallel()
+	there := map[string]bool{}
+	for _, file := range sources(t) {
+		for _, declaration := range file.syntax.Decls {
+			if function, ok := declaration.(*ast.FuncDecl); ok && file.test {
+				there[function.Name.Name] = true
+			}
+		}
+	}
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "architecture.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile("`(Test[A-Za-z0-9]+)`").FindAllStringSubmatch(string(text), -1)
+	if len(named) < 10 {
+		t.Fatalf("only %d tests are named", len(named))
+	}
+	for _, name := range named {
+		if !there[name[1]] {
+			t.Errorf("there is no %s", name[1])
 		}
 	}
 }
