@@ -31,7 +31,7 @@ type Feed interface {
 
 // Watch hears of changes; see readmodels.Watch, which it is.
 type Watch interface {
-	Start() string
+	Shown(readmodels.Tidemark) string
 	Next(ctx context.Context) ([]readmodels.Change, error)
 	Close()
 }
@@ -169,7 +169,6 @@ func (l *live) mayRead(ctx context.Context) error {
 
 // state sends what the plain GET would say: an entity, or the rows of the first page.
 func (l *live) state(ctx context.Context, before string) error {
-	at := l.watch.Start()
 	if l.point != fromTheState {
 		l.point, l.over = fromTheState, 0
 	}
@@ -184,7 +183,7 @@ func (l *live) state(ctx context.Context, before string) error {
 	if !answer.List {
 		items = []any{answer.Body}
 	}
-	return l.send(before, items, at)
+	return l.send(before, items, l.watch.Shown(answer.Reflects))
 }
 
 // next waits for changes, at most until a sign of life is due, and sends them.

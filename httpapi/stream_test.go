@@ -37,7 +37,7 @@ func (f *scriptedFeed) Watch(_ context.Context, model, document, resume string) 
 	return f, nil
 }
 
-func (f *scriptedFeed) Start() string { return "start" }
+func (f *scriptedFeed) Shown(readmodels.Tidemark) string { return "start" }
 
 func (f *scriptedFeed) Close() {
 	f.mu.Lock()

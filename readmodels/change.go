@@ -36,12 +36,13 @@ type Watch struct {
 	model    *Model
 	document string
 	leave    func()
-	start    string
+	start    place
 
 	mu    sync.Mutex
 	queue []Change
 	reset bool
 	known map[string]int64 // newest revision queued of each stream
+	shown map[string]int64 // revision of each stream that the caller has shown by other means
 	sent  []placed         // newest changes handed out, for the resume token
 	wake  chan struct{}
 	ahead ahead
@@ -68,7 +69,26 @@ func (r *Reader) Watch(ctx context.Context, model, document, resume string) (*Wa
 }
 
 // Start is the resume token of the moment before anything that Next tells; empty while nobody follows the log here.
-func (w *Watch) Start() string { return w.start }
+func (w *Watch) Start() string { return w.start.token(w.model.Name) }
+
+// Shown is told what an answer that was read since the watch began includes: Next says nothing of that
+// again. It gives the resume token of the moment of the answer, as far as a token has room for all of it;
+// empty while nobody follows the log here.
+func (w *Watch) Shown(marks Tidemark) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.shown = map[string]int64{}
+	for _, m := range marks.Merged() {
+		w.shown[m.Stream] = m.Revision
+	}
+	w.queue = slices.DeleteFunc(w.queue, func(c Change) bool {
+		at, ok := w.shown[c.Stream]
+		return ok && c.Revision <= at
+	})
+	at := w.start
+	at.marks = slices.Concat(at.marks, marks[:min(len(marks), watchSent)])
+	return at.token(w.model.Name)
+}
 
 // Close ends the watch.
 func (w *Watch) Close() { w.leave() }
@@ -114,6 +134,10 @@ func (w *Watch) add(document string, event placed) {
 		w.known = map[string]int64{}
 	}
 	w.known[event.Stream] = event.Revision
+	if at, ok := w.shown[event.Stream]; ok && event.Revision <= at {
+		w.noteSent(event)
+		return
+	}
 	change := Change{Document: document, Stream: event.Stream, Revision: event.Revision}
 	if w.model.RowIndexes == nil {
 		for i := range w.queue {
@@ -153,13 +177,13 @@ func (w *Watch) noteSent(event placed) {
 // covers all of them, and the others have none.
 func (w *Watch) Next(ctx context.Context) ([]Change, error) {
 	for {
-		changes, reset, token := w.taken()
+		changes, reset, at := w.taken()
 		if reset {
-			w.start = token
+			w.start = at
 			return nil, ErrReset
 		}
 		if len(changes) > 0 {
-			changes[len(changes)-1].Resume = token
+			changes[len(changes)-1].Resume = at.token(w.model.Name)
 			return changes, nil
 		}
 		select {
@@ -170,32 +194,42 @@ func (w *Watch) Next(ctx context.Context) ([]Change, error) {
 	}
 }
 
-// taken empties the queue, with the token that covers it. The hub is locked meanwhile, so that no write
-// is half told: known to the follower, whose position the token names, but not yet in the queue.
-func (w *Watch) taken() (changes []Change, reset bool, token string) {
+// taken empties the queue, with the place that covers it. The hub is locked meanwhile, so that no write
+// is half told: known to the follower, whose position the place names, but not yet in the queue.
+func (w *Watch) taken() (changes []Change, reset bool, at place) {
 	w.reader.engine.hub.locked(func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.follow()
-		changes, reset, token = w.queue, w.reset, w.token()
+		changes, reset, at = w.queue, w.reset, w.place()
 		w.queue, w.reset = nil, false
 	})
-	return changes, reset, token
+	return changes, reset, at
 }
 
-// token says where this watch is: everything up to a position, and single events behind it.
-func (w *Watch) token() string {
-	position, ok := w.reader.engine.lag.appliedUpTo(w.model.Name)
-	if !ok {
-		return ""
-	}
-	var marks Tidemark
+// place is where a watch is: everything up to a position, and single events behind it.
+type place struct {
+	followed bool // somebody follows the log here, so that the position is known
+	position uint64
+	marks    Tidemark
+}
+
+func (w *Watch) place() (at place) {
+	at.position, at.followed = w.reader.engine.lag.appliedUpTo(w.model.Name)
 	for _, s := range w.sent {
-		if s.position == 0 || s.position > position {
-			marks = append(marks, s.Mark)
+		if s.position == 0 || s.position > at.position {
+			at.marks = append(at.marks, s.Mark)
 		}
 	}
-	return resumeToken(w.model.Name, position, marks)
+	return at
+}
+
+// token is the place in words that Watch understands; empty where it isn't known.
+func (p place) token(model string) string {
+	if !p.followed {
+		return ""
+	}
+	return resumeToken(model, p.position, p.marks)
 }
 
 // resume finds in the log what changed since the token and queues what of it the documents have; the

@@ -65,6 +65,37 @@ func TestWatchTellsWhatChanges(t *testing.T) {
 	}
 }
 
+// What an answer showed that was read after the watch began is not told again: neither what the watch
+// had heard before it, nor what it hears late, nor to one who resumes at the answer.
+func TestWatchLeavesOutWhatWasShown(t *testing.T) {
+	s := newScript()
+	e := s.side(newMemory())
+	follow(t, e, true)
+	w := must(e.Reader().Watch(t.Context(), "stock_levels", "", ""))
+	defer w.Close()
+	receive := func(sku string) domain.Recorded { return s.append("inventory-"+sku, inventory.Received{Quantity: 1}) }
+	early, late, unseen := receive("A"), receive("A"), receive("B")
+	deliver(t, e, []domain.Delivery{{Recorded: early}})
+	resume := w.Shown(Tidemark{{Stream: "inventory-A", Revision: 1}})
+	deliver(t, e, []domain.Delivery{{Recorded: late}, {Recorded: unseen}})
+	later := receive("A")
+	deliver(t, e, []domain.Delivery{{Recorded: later}})
+	want := []string{"inventory-B@0", "inventory-A@2"}
+	resumed := must(e.Reader().Watch(t.Context(), "stock_levels", "", resume))
+	defer resumed.Close()
+	for name, watch := range map[string]*Watch{"the watch": w, "who resumes": resumed} {
+		var heard []string
+		for len(heard) < len(want) {
+			for _, c := range next(t, watch) {
+				heard = append(heard, fmt.Sprintf("%s@%d", c.Stream, c.Revision))
+			}
+		}
+		if diff := cmp.Diff(want, heard); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
+
 func TestSlowWatcherIsToldToReset(t *testing.T) {
 	s := newScript()
 	e := s.side(newMemory())
