@@ -12,8 +12,9 @@ import (
 // machine can do ends with less done.
 //
 // The queue has two bounds: places, and the time that it takes to get to its end at the pace at which work
-// is being done. Who would wait longer than is allowed is refused at once; letting them wait for a refusal
-// would cost as much as serving them. So it takes bursts on a quick machine, and is short on a slow one.
+// is being done. Who would wait for more than twice as long as is allowed is refused at once. The pace is an
+// estimate, so who might get through is let wait, in vain at worst; besides, who is refused at once is back
+// at once. So it takes bursts on a quick machine, and is short on a slow one.
 type gate struct {
 	class   string
 	slots   chan struct{}
@@ -22,15 +23,21 @@ type gate struct {
 	wait    time.Duration
 	hooks   Hooks
 
-	pace atomic.Int64 // nanoseconds from one end of work to the next while somebody waits, smoothed
-	last atomic.Int64 // when work last ended and somebody waited, in nanoseconds; 0: nobody did
+	pace    atomic.Int64 // nanoseconds from one end of work to the next while somebody waits, smoothed
+	samples atomic.Int64 // that went into it
+	last    atomic.Int64 // when work last ended and somebody waited, in nanoseconds; 0: nobody did
 }
 
-// smoothing is how many ends of work it takes for the pace to follow.
-const smoothing = 16
+// smoothing is over how many ends of work the pace is the mean: several commits of the event store, since
+// what shares a commit ends at once, and the next only after a pause.
+const smoothing = 128
+
+// placesPerSlot is how many may wait for each that is under way. A machine that refuses thousands a
+// second gets less done, and one that lets thousands wait answers late.
+const placesPerSlot = 12
 
 func newGate(class string, slots int, limits Limits, hooks Hooks) *gate {
-	return &gate{class: class, slots: make(chan struct{}, slots), queue: int64(cmp.Or(limits.Queue, 16*slots)), wait: limits.QueueWait, hooks: hooks}
+	return &gate{class: class, slots: make(chan struct{}, slots), queue: int64(cmp.Or(limits.Queue, placesPerSlot*slots)), wait: limits.QueueWait, hooks: hooks}
 }
 
 // full says whether there is no use in even reading a request.
@@ -41,7 +48,7 @@ func (g *gate) full() bool {
 // tooMany says whether the last of so many in the queue would have to be refused. A few may always wait:
 // the pace is known by those who do.
 func (g *gate) tooMany(waiting int64) bool {
-	return waiting > g.queue || waiting > int64(cap(g.slots)) && waiting*g.pace.Load() > int64(g.wait)
+	return waiting > g.queue || waiting > int64(cap(g.slots)) && waiting*g.pace.Load() > 2*int64(g.wait)
 }
 
 // ended measures the pace.
@@ -56,7 +63,7 @@ func (g *gate) ended() {
 		return
 	}
 	pace := g.pace.Load() // two at once may lose a sample: it is an estimate
-	g.pace.Store(pace + (now-before-pace)/smoothing)
+	g.pace.Store(pace + (now-before-pace)/min(g.samples.Add(1), smoothing))
 }
 
 func (g *gate) shed() error {

@@ -82,7 +82,7 @@ type Limits struct {
 	Imports   int           // default 4
 	Streams   int           // live streams; default 512
 	PerClient int           // live streams of one principal; default 16
-	Queue     int           // waiting for a slot, per class; default 16 × its slots
+	Queue     int           // waiting for a slot, per class; default 12 × its slots
 	QueueWait time.Duration // longest wait for a slot; who would wait longer is refused at once; default 400 ms
 }
 
