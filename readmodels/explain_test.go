@@ -271,6 +271,9 @@ func TestExplanationsOfRowsAreTrue(t *testing.T) {
 		events := s.byID()
 		for operation, m := range map[string]*Model{"getAccountStatement": accountStatement, "listStockMovements": stockLevels, "listAudit": auditLog} {
 			for n := range 4 {
+				if operation == "listAudit" && n > 0 {
+					break // its list is the same for all
+				}
 				asked := Ask{Params: map[string]string{"id": accountID(n), "sku": sku(n)}, Explain: true, Limit: 200}
 				answer, err := screenOf(t, operation).Answer(t.Context(), e.Reader(), asked)
 				if domain.KindOf(err) == domain.KindNotFound && err != nil {
