@@ -147,11 +147,12 @@ func poll(t *testing.T, e *Engine, limit int) (stop func()) {
 		})
 	}
 	return func() {
+		t.Helper()
+		for looked.Load() == 0 && !t.Failed() { // a busy machine may not have let them yet
+			rest(t.Context(), time.Millisecond)
+		}
 		cancel()
 		readers.Wait()
-		if looked.Load() == 0 {
-			t.Error("no reader looked")
-		}
 	}
 }
 

@@ -33,7 +33,9 @@ func TestPlainMetadataMeansWhatTheReferenceSays(t *testing.T) {
 	values := []string{"0", "1", "2", "01", "12345678901234567890", "123456789", "1234567890", "-1", "1.5", "1e2", "1.0", "true", "null", `""`, `"USD"`, `"a b"`, `"é"`,
 		`"<"`, `"&"`, `"\n"`, `"\u0041"`, "\"\x80\"", "\"\t\"", "\"\x7f\"", `{}`, `[1, 2]`, `{"a" : 1}`, `"2026-03-01T12:00:00.123456Z"`, `"abc`, `"a"b`, ``}
 	blanks := []string{"", "", "", " ", "\t", "\r\n", "\v", "\u00a0"}
-	plain := 0
+	if !agree(t, []byte(`{"actor":"USD","batchIndex":0,"schemaVersion":1}`)) {
+		t.Error("what we write is not plain, so nothing would be compared")
+	}
 	rapid.Check(t, func(t *rapid.T) {
 		var text strings.Builder
 		put := func(s string) {
@@ -51,13 +53,8 @@ func TestPlainMetadataMeansWhatTheReferenceSays(t *testing.T) {
 		}
 		put("}")
 		put(rapid.SampledFrom([]string{"", "", "", "", "x", "{}", ","}).Draw(t, "rest"))
-		if agree(t, []byte(text.String())) {
-			plain++
-		}
+		agree(t, []byte(text.String()))
 	})
-	if plain == 0 {
-		t.Error("nothing was plain, so nothing was compared")
-	}
 }
 
 func TestWhatWeWriteIsPlain(t *testing.T) {
