@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -18,7 +19,7 @@ import (
 	"time"
 )
 
-// overloadVariable turns the overload test on: it wants the machine for itself for half a minute.
+// overloadVariable turns the overload test on: it wants the machine for itself for two minutes.
 const overloadVariable = "TIDEMARK_TEST_OVERLOAD"
 
 const (
@@ -197,6 +198,22 @@ func peakMemory(t *testing.T, pid int) uint64 {
 	return kilobytes << 10
 }
 
+// processorTime is what a process has used of the processors so far.
+func processorTime(t *testing.T, pid int) time.Duration {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:])) // the name may have spaces
+	user, err1 := strconv.Atoi(fields[11])
+	system, err2 := strconv.Atoi(fields[12])
+	if err := errors.Join(err1, err2); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(user+system) * 10 * time.Millisecond // USER_HZ is 100 on every Linux
+}
+
 // overloadKeeps is how much of the peak goodput each multiple of the capacity keeps. Offered exactly what it
 // can do, a service does all of it, but for what noise takes: two measurements of the same thing differ.
 var overloadKeeps = []struct {
@@ -207,10 +224,12 @@ var overloadKeeps = []struct {
 // TestOverloadCostsLittleGoodput offers 1, 2, 4 and 10 times of what the service can do and holds that it
 // goes on doing most of that: what is too much is refused before work.
 //
-// Capacity is what 64 callers get who each wait for their answer (a closed loop). The steps are open loops:
-// requests come evenly, whether or not those before were answered. Goodput is 2xx within overloadLate of
-// when the request was due, per second of the step. Peak goodput is the capacity: the most that was seen done
-// when no more was asked for than could be done.
+// Capacity is what 64 callers get who each wait for their answer (a closed loop). It is measured before and
+// after each step, since machines that are shared change their pace from one minute to the next. The steps
+// are open loops: requests come evenly, whether or not those before were answered. Goodput is 2xx within
+// overloadLate of when the request was due, per second of the step. Peak goodput is the mean of the two
+// capacities around the step: the most that was seen done when no more was asked for than could be done.
+// What is kept is the median of overloadRounds.
 func TestOverloadCostsLittleGoodput(t *testing.T) {
 	if os.Getenv(overloadVariable) == "" {
 		t.Skip("set " + overloadVariable + "=1; it wants the machine for itself")
@@ -223,38 +242,71 @@ func TestOverloadCostsLittleGoodput(t *testing.T) {
 	l := load{addr: strings.TrimPrefix(p.api.base, "http://"), request: fmt.Appendf(nil,
 		"POST /v1/orders HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)}
 	l.closed(16) // warm
-	capacity := l.closed(64)
-	t.Logf("capacity %.0f orders a second with 64 callers; load average %s", capacity, loadAverage())
-	goodput := map[int]float64{}
-	table := []string{"times  offered/s  good/s  refused/s  not sent  slowest  memory  statuses"}
-	for _, step := range overloadKeeps {
-		times := step.times
+	measure := func() float64 {
 		e.until("the screens have caught up", settleWithin, e.caughtUp)
-		counted := l.open(capacity * float64(times))
-		goodput[times] = float64(counted.good) / overloadStep.Seconds()
-		refused := float64(counted.statuses[http.StatusTooManyRequests]+counted.statuses[http.StatusServiceUnavailable]) / overloadStep.Seconds()
-		table = append(table, fmt.Sprintf("%4d×  %9.0f  %6.0f  %9.0f  %8d  %7s  %3d MiB %s", times, capacity*float64(times), goodput[times], refused,
-			counted.unsent, counted.slowest.Round(time.Millisecond), peakMemory(t, p.cmd.Process.Pid)>>20, counted))
-		for status := range counted.statuses {
-			if status/100 != 2 && status != http.StatusTooManyRequests && status != http.StatusServiceUnavailable {
-				t.Errorf("%d×: %d answers with status %d", times, counted.statuses[status], status)
-			}
+		return l.closed(64)
+	}
+	before := measure()
+	kept := map[int][]float64{}
+	t.Logf("%s", overloadHeader)
+	for range overloadRounds {
+		for _, step := range overloadKeeps {
+			e.until("the screens have caught up", settleWithin, e.caughtUp)
+			run := overloadStepRun{times: step.times, offered: before * float64(step.times)}
+			service, client := processorTime(t, p.cmd.Process.Pid), processorTime(t, os.Getpid())
+			run.counted = l.open(run.offered)
+			run.service, run.client = processorTime(t, p.cmd.Process.Pid)-service, processorTime(t, os.Getpid())-client
+			run.held = peakMemory(t, p.cmd.Process.Pid)
+			after := measure()
+			run.capacity = (before + after) / 2
+			before = after
+			kept[step.times] = append(kept[step.times], run.kept())
+			t.Logf("%s", run)
+			run.check(t)
 		}
 	}
-	t.Logf("load average %s\n%s", loadAverage(), strings.Join(table, "\n"))
 	for _, step := range overloadKeeps {
-		kept := goodput[step.times] / capacity
-		t.Logf("%2d× keeps %3.0f %% of peak goodput, wanted %.0f %%", step.times, 100*kept, 100*step.least)
-		if kept < step.least {
-			t.Errorf("%d× keeps %.0f %% of peak goodput, want %.0f", step.times, 100*kept, 100*step.least)
+		slices.Sort(kept[step.times])
+		if median := kept[step.times][overloadRounds/2]; median < step.least {
+			t.Errorf("%d× keeps %.0f %% of peak goodput, want %.0f", step.times, 100*median, 100*step.least)
 		}
-	}
-	if held := peakMemory(t, p.cmd.Process.Pid); held > overloadRSS {
-		t.Errorf("the service held %d MiB", held>>20)
 	}
 }
 
-func loadAverage() string {
-	text, _ := os.ReadFile("/proc/loadavg") // decoration
-	return strings.Join(strings.Fields(string(text))[:3], " ")
+const overloadRounds = 3
+
+// overloadStepRun is one step as it went.
+type overloadStepRun struct {
+	times             int
+	capacity, offered float64 // orders a second
+	counted           *tally
+	service, client   time.Duration // of the processors
+	held              uint64        // bytes, the most so far
+}
+
+// kept is how much of what could be done was done. Offered less than the machine turns out to be able to do,
+// a service can't do more than it is offered.
+func (r overloadStepRun) kept() float64 {
+	return float64(r.counted.good) / overloadStep.Seconds() / min(r.capacity, r.offered)
+}
+
+const overloadHeader = "times  capacity  offered/s  good/s  not sent  slowest  memory  processors   kept  statuses"
+
+func (r overloadStepRun) String() string {
+	return fmt.Sprintf("%4d×  %8.0f  %9.0f  %6.0f  %8d  %7s  %3d MiB   %.2f+%.2f  %3.0f %%  %s", r.times, r.capacity, r.offered,
+		float64(r.counted.good)/overloadStep.Seconds(), r.counted.unsent, r.counted.slowest.Round(time.Millisecond), r.held>>20,
+		r.service.Seconds()/overloadStep.Seconds(), r.client.Seconds()/overloadStep.Seconds(), 100*r.kept(), r.counted)
+}
+
+// check holds what holds of every step, however quick the machine: refusals say so, and memory is bounded.
+func (r overloadStepRun) check(t *testing.T) {
+	t.Helper()
+	for status := range r.counted.statuses {
+		if status/100 != 2 && status != http.StatusTooManyRequests && status != http.StatusServiceUnavailable {
+			t.Errorf("%d×: %d answers with status %d", r.times, r.counted.statuses[status], status)
+		}
+	}
+	if r.held > overloadRSS {
+		t.Errorf("the service held %d MiB", r.held>>20)
+	}
 }
