@@ -18,10 +18,15 @@ type entry struct {
 // each code has a page at /docs/errors/<code>.
 var catalogue = map[string]entry{
 	// The request can't be read.
-	"malformed_json":    {http.StatusBadRequest, "The body is not well-formed JSON", "The body must be one JSON value in UTF-8, without repeated keys, nothing behind it, nested at most 32 deep. For imports this holds for each line.", 0},
-	"malformed_request": {http.StatusBadRequest, "The request can't be read", "The query string or a header is not well-formed, or a body came with a method that takes none.", 0},
-	"invalid_tidemark":  {http.StatusBadRequest, "The tidemark is not one of ours", "Send the Tidemark header of an earlier answer as it was, or several joined by commas.", 0},
-	"invalid_cursor":    {http.StatusBadRequest, "The cursor is not one of this list", "Send nextCursor as it was handed out, with the same path and filters, or start again without a cursor.", 0},
+	"malformed_json":              {http.StatusBadRequest, "The body is not well-formed JSON", "The body must be one JSON value in UTF-8, without repeated keys, nothing behind it, nested at most 32 deep. For imports this holds for each line.", 0},
+	"malformed_request":           {http.StatusBadRequest, "The request can't be read", "The request line, the query string or a header is not well-formed, or a body came with a method that takes none.", 0},
+	"headers_too_large":           {http.StatusRequestHeaderFieldsTooLarge, "The headers are too large", "The request line and all headers together may have 64 KiB.", 0},
+	"expectation_failed":          {http.StatusExpectationFailed, "The expectation is not known", "The only Expect that is understood is 100-continue.", 0},
+	"transfer_coding_unsupported": {http.StatusNotImplemented, "The transfer coding is not known", "Bodies come with a Content-Length or in chunks.", 0},
+	"http_version_unsupported":    {http.StatusHTTPVersionNotSupported, "The version of HTTP is not known", "HTTP/1.1 and HTTP/1.0 are.", 0},
+	"tls_required":                {http.StatusBadRequest, "The request came without TLS", "This address takes https only.", 0},
+	"invalid_tidemark":            {http.StatusBadRequest, "The tidemark is not one of ours", "Send the Tidemark header of an earlier answer as it was, or several joined by commas.", 0},
+	"invalid_cursor":              {http.StatusBadRequest, "The cursor is not one of this list", "Send nextCursor as it was handed out, with the same path and filters, or start again without a cursor.", 0},
 	// Who asks.
 	"unauthenticated": {http.StatusUnauthorized, "A valid token is needed", "Send Authorization: Bearer <JWT>, signed by a key that the service knows, within its times, with the claims sub and role, and issuer and audience if the service demands them.", 0},
 	"forbidden":       {http.StatusForbidden, "The role does not allow this", "The token is valid, but none of its roles may call this operation, or not in this way.", 0},

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bufio"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -38,8 +39,33 @@ func rawStatuses(t *testing.T, addr, request string) (statuses []int) {
 			return statuses
 		}
 		statuses = append(statuses, response.StatusCode)
-		if _, err := io.Copy(io.Discard, response.Body); err != nil || response.Close {
+		body, err := io.ReadAll(response.Body)
+		if response.StatusCode >= http.StatusBadRequest {
+			checkProblem(t, response, body)
+		}
+		if err != nil || response.Close {
 			return statuses
+		}
+	}
+}
+
+// checkProblem holds that a failure is a problem of the catalogue with all its headers, whichever layer wrote it.
+func checkProblem(t *testing.T, response *http.Response, body []byte) {
+	t.Helper()
+	var p Problem
+	if err := json.Unmarshal(body, &p); err != nil || response.Header.Get("Content-Type") != problemType {
+		t.Errorf("%d as %q: %q", response.StatusCode, response.Header.Get("Content-Type"), body)
+		return
+	}
+	if e, known := catalogue[p.Code]; !known || e.status != response.StatusCode || p.Status != response.StatusCode || p.Title != e.title || p.Detail == "" || p.Type != "/docs/errors/"+p.Code {
+		t.Errorf("%d says %s", response.StatusCode, body)
+	}
+	if id := response.Header.Get("X-Request-Id"); id == "" || id != p.RequestID {
+		t.Errorf("request id %q in the header, %q in the body", id, p.RequestID)
+	}
+	for _, name := range []string{"X-Content-Type-Options", "Content-Security-Policy", "Cache-Control", "Date"} {
+		if response.Header.Get(name) == "" {
+			t.Errorf("%d has no %s", response.StatusCode, name)
 		}
 	}
 }
@@ -83,6 +109,7 @@ func TestOneRequestIsOneRequest(t *testing.T) {
 		{"headers without end", "GET /v1/board HTTP/1.1\r\nHost: localhost\r\nX-A: " + strings.Repeat("a", 2*maxHeader) + "\r\n\r\n", 431, 0},
 		{"very many headers", "GET /v1/board HTTP/1.1\r\nHost: localhost\r\n" + strings.Repeat("X-A: aaaaaaaaaaaa\r\n", maxHeader/8) + "\r\n", 431, 0},
 		{"an expectation nobody knows", post("Expect: magic\r\n"+length, orderBody), 417, 0},
+		{"options of everything", "OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n", 404, 0},
 		{"a request in the body of a GET", fmt.Sprintf("GET /v1/board HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s", len(hidden), hidden), 400, 0},
 		{"a request in the body of a refused one", fmt.Sprintf("POST /nothing HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s", len(hidden), hidden), 404, 0},
 		{"an honest one behind a body that is too long", post(fmt.Sprintf("Content-Length: %d\r\n", 1<<21), strings.Repeat(" ", 1<<21)) + hidden, 413, 1},

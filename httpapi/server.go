@@ -110,6 +110,8 @@ func (s *Server) prepare() (err error) {
 		Handler: s.handler, ReadHeaderTimeout: o.headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 		ErrorLog:    slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 		BaseContext: func(net.Listener) context.Context { return s.life },
+
+		DisableGeneralOptionsHandler: true, // OPTIONS * is no path of ours
 		// One request a connection at a time, so that every bound on requests also bounds what connections can ask for.
 		TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){},
 	}
@@ -148,7 +150,7 @@ func (s *Server) Start(listener net.Listener) error {
 		return err
 	}
 	s.serving.Go(func() {
-		if err := s.http.Serve(listener); err != nil && !errors.Is(err, http.ErrServerClosed) {
+		if err := s.http.Serve(unread{listener, s}); err != nil && !errors.Is(err, http.ErrServerClosed) {
 			s.failed <- fmt.Errorf("serve the API on %s: %w", addr, err)
 		}
 	})
