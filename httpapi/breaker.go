@@ -17,7 +17,8 @@ const (
 )
 
 // newBreaker guards the event store from callers, and callers from waiting for it, while it can't be
-// reached or stays silent. Only that opens it: refusals are answers.
+// reached or stays silent. Only that opens it, and only what the store has said closes it: a command that
+// was refused for its content, or that ran out of time, may never have got that far.
 func newBreaker(o Options) *gobreaker.CircuitBreaker[any] {
 	return gobreaker.NewCircuitBreaker[any](gobreaker.Settings{
 		Name: "event store", MaxRequests: 1, Timeout: openFor,
@@ -25,7 +26,7 @@ func newBreaker(o Options) *gobreaker.CircuitBreaker[any] {
 		IsSuccessful: func(err error) bool { return !unanswered(err) },
 		IsExcluded: func(err error) bool { // says nothing about the store
 			_, gone := errors.AsType[leftError](err)
-			return gone || err != nil && domain.CodeOf(err) == "overloaded"
+			return gone || !unanswered(err) && !heard(err)
 		},
 		OnStateChange: func(_ string, from, to gobreaker.State) {
 			o.Hooks.Breaker(to.String())
@@ -37,6 +38,19 @@ func newBreaker(o Options) *gobreaker.CircuitBreaker[any] {
 // unanswered says that the store could not be reached, or took a change and said nothing.
 func unanswered(err error) bool {
 	return err != nil && (domain.CodeOf(err) == "event_store_unavailable" || domain.KindOf(err) == domain.KindUnknown)
+}
+
+// heard says that nobody but the store can have told what became of a command: it was done, or refused for
+// what is there.
+func heard(err error) bool {
+	if err == nil {
+		return true
+	}
+	switch domain.KindOf(err) {
+	case domain.KindNotFound, domain.KindRefused, domain.KindConflict, domain.KindMismatch, domain.KindUndecodable:
+		return true
+	}
+	return false
 }
 
 // leftError is the failure of a command whose caller did not wait for its end.

@@ -8,7 +8,10 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/sony/gobreaker/v2"
 
 	"github.com/tidemark-dev/tidemark/domain"
 )
@@ -99,5 +102,50 @@ func TestCallersWhoLeaveDoNotOpenTheBreaker(t *testing.T) {
 	}
 	if calls := len(w.commands.took()); calls != 3*tripAfter {
 		t.Errorf("only %d commands got through", calls)
+	}
+}
+
+// TestOnlyTheStoresWordClosesTheBreaker: the command that tries whether the store is back may be refused, or
+// break off, before it gets there. Commands go on trying one by one until one has an answer.
+func TestOnlyTheStoresWordClosesTheBreaker(t *testing.T) {
+	gone := &domain.Error{Kind: domain.KindUnavailable, Code: "event_store_unavailable", Message: "gone"}
+	for name, said := range map[string]error{
+		"content": domain.Invalid(domain.Field{Pointer: "/items/0/sku", Code: "unknown", Detail: "must be in the catalogue"}),
+		"caller":  &domain.Error{Kind: domain.KindForbidden, Code: "forbidden", Message: "somebody else's"},
+		"queue":   &domain.Error{Kind: domain.KindUnavailable, Code: "overloaded", Message: "too many wait"},
+		"time":    context.DeadlineExceeded,
+		"panic":   nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				tell := func(err error) {
+					w.commands.fail = func(call) error {
+						if err == nil {
+							panic("a defect")
+						}
+						return err
+					}
+					w.send("POST", "/v1/orders/"+someOrder+"/confirm", "")
+				}
+				for range tripAfter {
+					tell(gone)
+				}
+				<-time.After(openFor + 1)
+				for range 3 {
+					tell(said)
+					if state := w.breaker.State(); state != gobreaker.StateHalfOpen {
+						t.Fatalf("the breaker is %s", state)
+					}
+				}
+				if calls := len(w.commands.took()); calls != tripAfter+3 {
+					t.Errorf("%d commands, want %d: each may try after the one before", calls, tripAfter+3)
+				}
+				tell(domain.NotFound("order", someOrder))
+				if state := w.breaker.State(); state != gobreaker.StateClosed {
+					t.Errorf("after an answer of the store the breaker is %s", state)
+				}
+			})
+		})
 	}
 }
