@@ -177,12 +177,13 @@ func (r *run) holdsItself(ctx context.Context, sku string, from int64) (own bool
 	return own, err
 }
 
-// check looks once more at everything that a compensated process may have left behind.
+// check looks once more at everything that a compensated process may have left behind, but for what was
+// settled by hand.
 func (r *run) check(ctx context.Context) error {
 	late := r.command("late", "", "")
 	late.ID = "" // a new one each time: the decisions see for themselves whether anything is left
 	for _, step := range r.process.Steps {
-		if step.Attempts == 0 {
+		if step.Attempts == 0 || !r.process.Unwanted(step.Name, step.SKU) {
 			continue
 		}
 		var err error

@@ -172,6 +172,47 @@ func TestACreditThatAClosedAccountRefusesIsSettledByHand(t *testing.T) {
 	if _, err := s.service.ResolveProcess(t.Context(), Command{}, id, "again"); domain.CodeOf(err) != "fulfilment_ended" {
 		t.Error(err)
 	}
+	// Neither the last look nor a delivery that comes again gives back what was given back by hand.
+	s.clock.advance(time.Minute)
+	meanwhile(s, id)
+	if p := s.process(id); p.Unchecked {
+		t.Error("the last look does not come to an end")
+	}
+	clear(s.acked)
+	s.deliver(worker)
+	if n := s.books().credits[id]; n != 0 {
+		t.Errorf("%d credits beside the one by hand", n)
+	}
+}
+
+// A credit fails because the account can't be read. An operator gives the money back in another way; once the
+// account can be read again it must not be given back a second time.
+func TestWhatWasGivenBackByHandIsNotGivenBackAgain(t *testing.T) {
+	s := stocked(t)
+	accountID := s.account(startMoney)
+	id := s.confirmed(accountID)
+	s.deliver(s.worker(nil))
+	worker := s.worker(nil) // one that remembers nothing of the account
+	s.store.before = func(c call) error {
+		if c.name == "read" && c.stream == "account-"+accountID {
+			return &domain.Error{Kind: domain.KindUndecodable, Code: "undecodable_event", Message: "It can't be read."}
+		}
+		return nil
+	}
+	cancel(s, id)
+	s.deliver(worker)
+	must[Result[fulfilment.Process]](t)(s.service.ResolveProcess(t.Context(), Command{Actor: "op"}, id, "deposited by hand"))
+	s.store.before = nil
+	must[Result[account.Account]](t)(s.service.Deposit(t.Context(), Command{}, accountID, 300, "EUR", "for "+id))
+	s.deliver(worker)
+	s.clock.advance(time.Minute)
+	meanwhile(s, id)
+	clear(s.acked)
+	s.deliver(worker)
+	p, b := s.process(id), s.books()
+	if p.Status != fulfilment.StatusCompensated || p.Unchecked || b.credits[id] != 0 || b.in-b.out != startMoney {
+		t.Errorf("%s, %d credits, %d in accounts", p.Status, b.credits[id], b.in-b.out)
+	}
 }
 
 // An order that nobody heard of is found by its deadline, is cancelled at it and not before, and once.

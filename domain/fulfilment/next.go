@@ -195,11 +195,7 @@ func (p Process) undo(cancel bool) []Planned {
 		if !s.undoable() {
 			continue
 		}
-		if s.Name == StepPay {
-			plan = append(plan, Planned{Step: StepCredit})
-		} else {
-			plan = append(plan, Planned{Step: StepRelease, SKU: s.SKU})
-		}
+		plan = append(plan, Planned{Step: reverse(s.Name), SKU: s.SKU})
 	}
 	if cancel {
 		plan = append(plan, Planned{Step: StepCancel})
@@ -210,6 +206,14 @@ func (p Process) undo(cancel bool) []Planned {
 // undoable tells whether the step's command may ever have been sent, and has a reverse.
 func (s Step) undoable() bool {
 	return s.Attempts > 0 && (s.Name == StepReserve || s.Name == StepPay)
+}
+
+// reverse is the step that undoes a reservation or a payment.
+func reverse(name StepName) StepName {
+	if name == StepPay {
+		return StepCredit
+	}
+	return StepRelease
 }
 
 // maxAttempts bounds how many attempts of a step are put on record; it is tried beyond that, too.

@@ -130,9 +130,11 @@ func (p Process) underWay() error {
 // Unwanted tells whether a reservation or a payment that the process' own command made has no place any
 // more: a worker that was held up made it after the process had turned to undoing, or after the goods
 // had left. While steps are open that undo it, undoing it at once does no harm: they find nothing to do.
+// What somebody undid by hand is left alone, or it would be undone twice.
 func (p Process) Unwanted(name StepName, sku string) bool {
 	if p.Status == StatusCompensating || p.Status == StatusCompensated {
-		return true
+		undone, ok := p.Step(reverse(name), sku)
+		return !ok || undone.Status != ByHand
 	}
 	shipped, ok := p.Step(StepShip, sku)
 	return name == StepReserve && ok && !shipped.Open()
