@@ -70,21 +70,18 @@ func (x *execution[S]) findOut(ctx context.Context, tip domain.Tip, proposed []d
 		next, err := x.e.eventAt(ctx, x.stream, tip.Revision+1)
 		switch {
 		case err == nil && next == nil:
-			appended, err := x.e.append(ctx, x.stream, tip, proposed)
-			if err == nil {
+			var appended domain.Appended
+			if appended, err = x.e.append(ctx, x.stream, tip, proposed); err == nil {
 				return appended, nil
 			}
 		case err == nil && next.Meta.CommandID == x.command.ID:
-			x.landed = true // the next attempt answers with what is in the stream
+			x.landed, x.done = true, true // the next attempt answers with what is in the stream
 			return domain.Appended{}, errAgain{revision: &next.Revision}
 		case err == nil:
 			return domain.Appended{}, errAgain{revision: &next.Revision}
 		}
 		if patience.bears() == 0 || pause(ctx, min(time.Duration(attempt)*5*time.Millisecond, 50*time.Millisecond)) != nil {
-			return domain.Appended{}, &domain.Error{
-				Kind: domain.KindUnknown, Code: "outcome_unknown", Err: err,
-				Message: "The event store did not say whether the command was carried out. Send it again with the same Idempotency-Key.",
-			}
+			return domain.Appended{}, outcomeUnknown(err, "The event store did not say whether the command was carried out.")
 		}
 	}
 }
@@ -97,15 +94,21 @@ func (x *execution[S]) confirm(ctx context.Context, appended domain.Appended) er
 	stored, err := x.e.eventAt(ctx, x.stream, appended.Revision)
 	if err != nil {
 		x.e.cache.drop(x.stream)
-		return &domain.Error{
-			Kind: domain.KindUnknown, Code: "outcome_unknown", Err: err,
-			Message: "The event store did not confirm the command. Send it again with the same Idempotency-Key.",
-		}
+		return outcomeUnknown(err, "The event store did not confirm the command.")
 	}
 	if stored == nil || stored.Meta.Hash != appended.Hash {
+		x.done = true
 		return errAgain{revision: &appended.Revision}
 	}
 	return nil
+}
+
+// outcomeUnknown says that a command may have been carried out, or was without an answer to give.
+func outcomeUnknown(cause error, what string) *domain.Error {
+	return &domain.Error{
+		Kind: domain.KindUnknown, Code: "outcome_unknown", Err: cause,
+		Message: what + " Send it again with the same Idempotency-Key.",
+	}
 }
 
 // eventAt reads one event; nil if the stream ends before.

@@ -57,6 +57,7 @@ type execution[S any] struct {
 
 	unread bool // starting over: what was read before is old
 	landed bool // an append without answer turned out done: the caller has had no answer yet
+	done   bool // the command's events are in the stream, by this append or by a twin's
 }
 
 // errAgain makes an execution start over. Its revision is the current one if known.
@@ -144,7 +145,7 @@ func (x *execution[S]) attempts(ctx context.Context) (Result[S], error) {
 		result, err := x.attempt(ctx)
 		again, ok := errors.AsType[errAgain](err)
 		if !ok {
-			return result, err
+			return result, x.known(err)
 		}
 		x.unread = true
 		if again.revision != nil {
@@ -158,9 +159,17 @@ func (x *execution[S]) attempts(ctx context.Context) (Result[S], error) {
 			}
 		}
 		if err := pause(ctx, x.e.options.Backoff/time.Duration(attempt+1)); err != nil {
-			return result, err
+			return result, x.known(err)
 		}
 	}
+}
+
+// known corrects "nothing was done" once the command was: only its answer could not be read then.
+func (x *execution[S]) known(err error) error {
+	if !x.done || domain.KindOf(err) != domain.KindUnavailable {
+		return err
+	}
+	return outcomeUnknown(err, "The command was carried out, but the event store did not say with what result.")
 }
 
 // attempt settles the command at the revision that it finds, or fails with errAgain.

@@ -170,6 +170,66 @@ func TestAnAppendWithoutAnswerIsFoundOut(t *testing.T) {
 	})
 }
 
+// The answer to an append is lost, or a twin's events stand where the command's would; some calls later the
+// store is gone. Whenever that is, nobody is told that nothing was done once the command was carried out.
+func TestACommandThatWasCarriedOutIsNeverCalledNotDone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, twins := range []bool{false, true} {
+			unknowns := 0
+			for calls := 0; ; calls++ {
+				err := goneAfter(t, calls, twins)
+				if err == nil {
+					break
+				}
+				if domain.KindOf(err) == domain.KindUnknown {
+					unknowns++
+				} else {
+					t.Errorf("twin %v, gone %d calls later: %v", twins, calls, err)
+				}
+			}
+			if unknowns < 2 {
+				t.Errorf("twin %v: only %d calls could fail", twins, unknowns)
+			}
+		}
+	})
+}
+
+// goneAfter carries a command out once at a store that is gone so many calls after its append.
+func goneAfter(t *testing.T, calls int, twins bool) error {
+	store := newScripted()
+	s, id := opened(t, store, quick())
+	deposit := func(s *Service) error {
+		_, err := s.Deposit(t.Context(), keyed("deposit", "p", "k"), id, 5, "EUR", "")
+		return err
+	}
+	store.before = func(c call) error {
+		if c.name != "append" || c.stream != "account-"+id {
+			return nil
+		}
+		store.before = nil
+		if twins {
+			if err := deposit(NewService(store, quick())); err != nil {
+				t.Error(err)
+			}
+		} else {
+			store.after = once(unknown())
+		}
+		last := store.count() - 1 + calls
+		store.before = func(c call) error {
+			if c.number > last {
+				return unavailable()
+			}
+			return nil
+		}
+		return nil
+	}
+	err := deposit(s)
+	if store.total() != 3 {
+		t.Errorf("%d events", store.total())
+	}
+	return err
+}
+
 func once(err error) func(call) error { return times(1, err) }
 
 func times(n int, err error) func(call) error {
