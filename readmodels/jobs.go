@@ -193,7 +193,8 @@ func (o *Operations) launch(m *Model, job Job) bool {
 	})
 }
 
-// beat stores the job's progress and hears of a cancellation in another process.
+// beat stores the job's progress and hears of a cancellation in another process, or that the job was given
+// up there while this process gave no sign of life.
 func (o *Operations) beat(ctx context.Context, j *runningJob, stop chan struct{}) {
 	tick := time.NewTicker(beatEvery)
 	defer tick.Stop()
@@ -206,18 +207,18 @@ func (o *Operations) beat(ctx context.Context, j *runningJob, stop chan struct{}
 		case <-tick.C:
 		}
 		stored, err := o.store(ctx, j.snapshot())
-		if err == nil && stored.Cancelled {
-			j.mu.Lock()
-			j.job.Cancelled = true
-			j.mu.Unlock()
+		if err == nil && (stored.Cancelled || stored.State != JobRunning) {
 			j.cancel()
 		}
 	}
 }
 
-// store writes a job's state without losing a cancellation.
+// store writes a job's state without losing a cancellation, unless the job has ended: then it stays as it is.
 func (o *Operations) store(ctx context.Context, job Job) (Job, error) {
-	return changeNote(ctx, o.documents(), jobNotes, job.ID, func(stored *Job, _ bool) error {
+	return changeNote(ctx, o.documents(), jobNotes, job.ID, func(stored *Job, exists bool) error {
+		if exists && stored.State != JobRunning {
+			return errUnchanged
+		}
 		cancelled := stored.Cancelled || job.Cancelled
 		*stored = job
 		stored.Cancelled = cancelled

@@ -114,7 +114,8 @@ func TestVerifyWaitsOnceForWhatIsMissing(t *testing.T) {
 	}
 }
 
-// Where no worker runs, nobody takes over the job of a command that was killed; the next command does.
+// Where no worker runs, nobody takes over the job of a command that was killed; the next command does. If the
+// first was only held up, it finds its job ended and leaves off.
 func TestAnAbandonedJobMakesRoom(t *testing.T) {
 	s, store := newScript(), newMemory()
 	stocked(s, 5)
@@ -133,6 +134,14 @@ func TestAnAbandonedJobMakesRoom(t *testing.T) {
 	done(t, later, must(later.Operations().Verify(t.Context(), "stock_levels", "olga")))
 	if job := must(later.Operations().Job(t.Context(), lost.ID)); job.State != JobFailed || job.Code != "abandoned" {
 		t.Errorf("the lost job is %s (%s)", job.State, job.Code)
+	}
+	eventually(t, "the process that was held up leaves off", func() bool {
+		killed.operations.mu.Lock()
+		defer killed.operations.mu.Unlock()
+		return len(killed.operations.running) == 0
+	})
+	if job := must(later.Operations().Job(t.Context(), lost.ID)); job.State != JobFailed || job.Code != "abandoned" {
+		t.Errorf("in the end the lost job is %s (%s)", job.State, job.Code)
 	}
 }
 

@@ -214,6 +214,9 @@ func (e *Engine) watchDocuments(life context.Context, watcher Watcher, g generat
 		}()
 		serving, err := e.whileServing(life, g, ended)
 		cancel()
+		if !serving {
+			<-ended
+		}
 		if errors.Is(err, errors.ErrUnsupported) {
 			e.mu.Lock()
 			e.unwatchable = true
@@ -227,15 +230,15 @@ func (e *Engine) watchDocuments(life context.Context, watcher Watcher, g generat
 	}
 }
 
-// whileServing returns true when the watch ended by itself, with its error, and false when the generation
-// serves no more.
+// whileServing returns true when the watch ended by itself, with its error, and false when it is to be ended:
+// the generation serves no more, or the engine stops.
 func (e *Engine) whileServing(life context.Context, g generation, ended chan error) (bool, error) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
 		select {
 		case <-life.Done():
-			return false, <-ended
+			return false, nil
 		case err := <-ended:
 			return true, err
 		case <-tick.C:
