@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tidemark-dev/tidemark/domain"
+	"github.com/tidemark-dev/tidemark/domain/fulfilment"
 	"github.com/tidemark-dev/tidemark/domain/inventory"
 )
 
@@ -171,6 +172,23 @@ func TestDamagedDocumentBlocksItsStream(t *testing.T) {
 	r := s.append("inventory-A", inventory.Received{Quantity: 1})
 	deliver(t, e, []domain.Delivery{{Recorded: r}})
 	if blocked, err := e.Operations().Blocked(t.Context(), "stock_levels", 0); err != nil || len(blocked) != 1 || blocked[0].Revision != 1 {
+		t.Errorf("%+v, %v", blocked, err)
+	}
+}
+
+// Of a stream that the damaged document has nothing of yet the first event is the one that waits.
+func TestDamagedDocumentBlocksStreamsThatAreNewToIt(t *testing.T) {
+	s := newScript()
+	store := newMemory()
+	e := s.side(store)
+	if err := e.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Write(t.Context(), "order_details_1", []Put{{Document: Document{ID: "1", Version: 1, Sources: map[string]int64{"order-1": 0}, Body: []byte(`{"order":"lost"}`)}}}); err != nil {
+		t.Fatal(err)
+	}
+	deliver(t, e, []domain.Delivery{{Recorded: s.append("fulfilment-1", fulfilment.Started{})}})
+	if blocked, err := e.Operations().Blocked(t.Context(), "order_details", 0); err != nil || len(blocked) != 1 || blocked[0].Revision != 0 || blocked[0].EventID == "" {
 		t.Errorf("%+v, %v", blocked, err)
 	}
 }

@@ -287,7 +287,10 @@ func (p *projection) load(ctx context.Context, groups []*group) error {
 // unreadable blocks the streams of a document that is damaged in the store.
 func (p *projection) unreadable(ctx context.Context, g *group, stored *Document, cause error) {
 	for _, r := range g.runs {
-		at := stored.Sources[r.stream] + 1
+		at := int64(0)
+		if reached, ok := stored.Sources[r.stream]; ok {
+			at = reached + 1
+		}
 		event := domain.Recorded{Stream: r.stream, Revision: at}
 		if h, ok := r.events[at]; ok {
 			event = h.event
