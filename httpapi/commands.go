@@ -198,7 +198,7 @@ func (s *Server) attempt(ctx context.Context, command application.Command, in in
 	if len(in.revisions) == 0 || in.mustExist() {
 		return do(ctx, command, in)
 	}
-	tried := in.revisions[0]
+	tried := slices.Min(in.revisions) // a larger one first would hide smaller ones
 	for {
 		command.IfRevision = &tried
 		done, err := do(ctx, command, in)

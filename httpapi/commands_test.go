@@ -149,7 +149,7 @@ func TestIfMatchAppliesAtTheRevisionsItNames(t *testing.T) {
 	send := func(tag string) answered {
 		return w.send("POST", "/v1/orders/"+someOrder+"/confirm", "", "If-Match", tag)
 	}
-	for _, tag := range []string{`"7"`, `W/"7"`, `*`, `"3", "7"`, ` "3" ,W/"5","7" `} {
+	for _, tag := range []string{`"7"`, `W/"7"`, `*`, `"3", "7"`, `"9", "7"`, `"9","x" , "7","8"`, ` "3" ,W/"5","7" `} {
 		if got := send(tag); got.Code != http.StatusOK {
 			t.Errorf("%s: %d %s", tag, got.Code, got.Body)
 		}
