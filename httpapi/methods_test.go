@@ -57,6 +57,16 @@ func TestEveryPathSaysWhatItTakes(t *testing.T) {
 			}
 		}
 	}
+	for _, o := range w.document.operations {
+		for _, more := range []string{"/", "//", "/x/y"} {
+			for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete} {
+				target := exampleTarget(o, w.document.loaded) + more
+				if got, _ := ask(method, target); got.StatusCode != http.StatusNotFound {
+					t.Errorf("%s %s: %d, not 404", method, target, got.StatusCode)
+				}
+			}
+		}
+	}
 	before := len(w.commands.took())
 	if before != 0 {
 		t.Errorf("%d commands", before)

@@ -159,6 +159,10 @@ func kindOfCode(code string) domain.Kind {
 
 // handleError is the only way a failure leaves.
 func (s *Server) handleError(err error, c echo.Context) {
+	if errors.Is(err, echo.ErrMethodNotAllowed) && beyond(c) {
+		c.Response().Header().Del(echo.HeaderAllow)
+		err = echo.ErrNotFound
+	}
 	p := problemOf(err)
 	r := requestOf(c)
 	r.code = p.Code
@@ -169,6 +173,13 @@ func (s *Server) handleError(err error, c echo.Context) {
 		return
 	}
 	s.write(c, p)
+}
+
+// beyond says whether the path goes on after what the router matched: to the router a last parameter takes all that
+// follows, slashes too.
+func beyond(c echo.Context) bool {
+	u := c.Request().URL
+	return strings.Count(cmp.Or(u.RawPath, u.Path), "/") != strings.Count(c.Path(), "/")
 }
 
 // write answers with a problem.
