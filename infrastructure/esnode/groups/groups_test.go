@@ -247,3 +247,18 @@ func TestExtraStatisticsMeasureLatency(t *testing.T) {
 		t.Errorf("%d measurements, want 14", len(got))
 	}
 }
+
+// Retried messages leave no trace behind: a group may run for months.
+func TestRetriesTakeNoRoomThatGrows(t *testing.T) {
+	g := New(defaults(func(s *Settings) { s.MaxRetryCount = 1 << 30 }), -1, false, epoch)
+	if err := g.Connect(epoch, 1, 10); err != nil {
+		t.Fatal(err)
+	}
+	g.Offer(epoch, []*Message{{Seq: 0, ID: key32(7)}, {Seq: 1, ID: key32(8)}}, 1, 0)
+	for range 10_000 {
+		g.Nack(epoch, Retry, "", key32(7))
+	}
+	if held := cap(g.retry.items); held > 100 || g.retry.len() != 0 {
+		t.Errorf("the queue of %d retries keeps room for %d", g.retry.len(), held)
+	}
+}

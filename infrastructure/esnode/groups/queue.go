@@ -30,6 +30,7 @@ func (q *queue) unpop(messages []*Message) {
 
 // insert keeps the queue in source order, behind its equals.
 func (q *queue) insert(m *Message) {
+	q.compact()
 	at := q.head + sort.Search(q.len(), func(i int) bool { return q.items[q.head+i].Seq > m.Seq })
 	q.items = append(q.items, nil)
 	copy(q.items[at+1:], q.items[at:])
