@@ -145,7 +145,7 @@ func (m *manager) delete(key groupKey) error {
 	for _, stream := range []string{key.checkpointStream(), key.parkedStream()} {
 		_, err := m.node.store.Delete(ctx, stream, eventlog.Any)
 		var wrong *eventlog.WrongVersion
-		if err != nil && !errors.As(err, &wrong) { // it was never written
+		if err != nil && !errors.As(err, &wrong) && !absent(err) { // wrong: it was never written
 			return err
 		}
 	}

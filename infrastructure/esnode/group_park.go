@@ -156,14 +156,17 @@ func (r *runner) startReplay(ctx context.Context, stopAt int64) error {
 // parked is the first readable and the last revision of the parked stream; last is -1 if there is none.
 func (r *runner) parked(ctx context.Context) (first, last int64, err error) {
 	page, err := r.node.store.ReadStream(ctx, eventlog.StreamQuery{Stream: r.config.key().parkedStream(), From: -1, Backwards: true, Limit: 1})
-	if errors.Is(err, eventlog.ErrNotFound) {
-		return 0, -1, nil
-	}
-	var deleted *eventlog.StreamDeleted
-	if errors.As(err, &deleted) {
+	if absent(err) {
 		return 0, -1, nil
 	}
 	return page.First, page.Last, err
+}
+
+// absent says of an error that the stream is not there, never was or has a tombstone: clients may do that
+// to the streams that a group keeps for itself.
+func absent(err error) bool {
+	var deleted *eventlog.StreamDeleted
+	return errors.Is(err, eventlog.ErrNotFound) || errors.As(err, &deleted)
 }
 
 // fillReplay loads parked messages while not too many wait.

@@ -112,7 +112,7 @@ func newRunner(ctx context.Context, n *Node, c groupConfig) (*runner, error) {
 
 func (r *runner) loadCheckpoint(ctx context.Context) (at int64, has bool, err error) {
 	newest, err := r.node.store.ReadEvent(ctx, r.config.key().checkpointStream(), -1)
-	if errors.Is(err, eventlog.ErrNotFound) {
+	if absent(err) {
 		return -1, false, nil
 	} else if err != nil {
 		return 0, false, err

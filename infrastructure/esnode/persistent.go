@@ -3,6 +3,7 @@ package esnode
 import (
 	"context"
 	"errors"
+	"math"
 	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/persistent"
@@ -198,6 +199,12 @@ func (c groupConfig) fromAll(all *persistent.CreateReq_AllOptions) (groupConfig,
 	return c, err
 }
 
+// milliseconds are what ticks of 100 ns make, at most what a group's info can tell: some 24 days.
+func milliseconds(ticks int64) int64 {
+	const tick = 100 * time.Nanosecond
+	return min(ticks/int64(time.Millisecond/tick), math.MaxInt32)
+}
+
 // apply takes the settings literally; the clients fill in the defaults.
 func (c *groupConfig) apply(s *persistent.CreateReq_Settings) {
 	c.ResolveLinks, c.ExtraStatistics = s.GetResolveLinks(), s.GetExtraStatistics()
@@ -205,14 +212,13 @@ func (c *groupConfig) apply(s *persistent.CreateReq_Settings) {
 	c.MinCheckpointCount, c.MaxCheckpointCount = s.GetMinCheckpointCount(), s.GetMaxCheckpointCount()
 	c.MaxSubscriberCount = s.GetMaxSubscriberCount()
 	c.LiveBufferSize, c.ReadBatchSize, c.HistoryBufferSize = s.GetLiveBufferSize(), s.GetReadBatchSize(), s.GetHistoryBufferSize()
-	const tick = 100 * time.Nanosecond
 	c.MessageTimeoutMs = int64(s.GetMessageTimeoutMs())
 	if t, ok := s.GetMessageTimeout().(*persistent.CreateReq_Settings_MessageTimeoutTicks); ok {
-		c.MessageTimeoutMs = t.MessageTimeoutTicks / int64(time.Millisecond/tick)
+		c.MessageTimeoutMs = milliseconds(t.MessageTimeoutTicks)
 	}
 	c.CheckpointAfterMs = int64(s.GetCheckpointAfterMs())
 	if t, ok := s.GetCheckpointAfter().(*persistent.CreateReq_Settings_CheckpointAfterTicks); ok {
-		c.CheckpointAfterMs = t.CheckpointAfterTicks / int64(time.Millisecond/tick)
+		c.CheckpointAfterMs = milliseconds(t.CheckpointAfterTicks)
 	}
 	if c.Strategy = s.GetConsumerStrategy(); c.Strategy != "" {
 		return

@@ -3,6 +3,7 @@ package esnode
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/persistent"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
@@ -77,7 +78,7 @@ func receive(ctx context.Context, call persistent.PersistentSubscriptions_ReadSe
 		case *persistent.ReadReq_Ack_:
 			ids = c.Ack.GetIds()
 		case *persistent.ReadReq_Nack_:
-			in.nack, in.action, in.reason = true, groups.Action(c.Nack.GetAction()), c.Nack.GetReason()
+			in.nack, in.action, in.reason = true, groups.Action(c.Nack.GetAction()), shortened(c.Nack.GetReason())
 			ids = c.Nack.GetIds()
 		default:
 			return // options come once
@@ -92,6 +93,16 @@ func receive(ctx context.Context, call persistent.PersistentSubscriptions_ReadSe
 			return
 		}
 	}
+}
+
+// maxReason bounds what is kept of why a message was not processed, in bytes: each parked message has a copy.
+const maxReason = 4 << 10
+
+func shortened(reason string) string {
+	if len(reason) <= maxReason {
+		return reason
+	}
+	return strings.ToValidUTF8(reason[:maxReason], "") // the cut may be within a character
 }
 
 // deliver sends what the group hands out until the call ends or the group drops the consumer.

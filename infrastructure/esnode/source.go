@@ -142,6 +142,7 @@ func (s *source) readFeed(ctx context.Context, limit, window int) (found, bool, 
 		return found{}, false, nil
 	}
 	s.changed = changed
+	before := *s
 	got := found{examined: s.position}
 	until := s.node.now().Add(feedTime)
 	for _, e := range events {
@@ -161,6 +162,7 @@ func (s *source) readFeed(ctx context.Context, limit, window int) (found, bool, 
 		}
 		r, err := s.resolved(ctx, e)
 		if err != nil {
+			*s = before // nothing is handed over, so the next read begins where this one did
 			return found{}, true, err
 		}
 		got.events = append(got.events, r)
