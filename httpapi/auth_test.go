@@ -57,6 +57,13 @@ func (i *issuer) refusedTokens() map[string]string {
 		"the public key as secret":      "Bearer " + i.sign(jwt.SigningMethodHS256, "r", public, nil),
 		"a secret where there are keys": "Bearer " + i.sign(jwt.SigningMethodHS256, "", []byte("secret"), nil),
 		"far too long":                  "Bearer " + strings.Repeat("a", maxToken+1),
+		"a process of the house":        "Bearer " + i.good(map[string]any{"sub": "process:fulfilment"}),
+		"an end beyond all times":       "Bearer " + i.good(map[string]any{"exp": 1e300}),
+		"a begin beyond all times":      "Bearer " + i.good(map[string]any{"nbf": 1e300}),
+		"an issue beyond all times":     "Bearer " + i.good(map[string]any{"iat": 9.3e18}),
+		"an extension to understand":    "Bearer " + i.extended(map[string]any{"crit": []string{"b64"}, "b64": false}),
+		"a key of its own":              "Bearer " + i.extended(map[string]any{"kid": "nobody", "jwk": map[string]string{"kty": "oct", "k": "c2VjcmV0"}}),
+		"a key id that is no text":      "Bearer " + i.extended(map[string]any{"kid": 7}),
 	}
 }
 

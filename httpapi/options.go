@@ -126,7 +126,11 @@ func (o Options) Unreadable() []error {
 			problems = append(problems, err)
 		}
 	}
-	if o.Auth.JWKS != "" && !isURL(o.Auth.JWKS) {
+	if isURL(o.Auth.JWKS) {
+		if err := checkKeysURL(o.Auth.JWKS); err != nil {
+			problems = append(problems, err)
+		}
+	} else if o.Auth.JWKS != "" {
 		if _, err := readKeys(o.Auth.JWKS); err != nil {
 			problems = append(problems, err)
 		}

@@ -9,6 +9,7 @@ import (
 	"crypto/rsa"
 	"encoding/json"
 	"maps"
+	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
@@ -112,6 +113,19 @@ func (i *issuer) sign(method jwt.SigningMethod, kid string, key any, change map[
 	return text
 }
 
+// extended makes a token whose header says more.
+func (i *issuer) extended(header map[string]any) string {
+	i.t.Helper()
+	token := jwt.NewWithClaims(jwt.SigningMethodES256, claimed(nil))
+	token.Header["kid"] = "e"
+	maps.Copy(token.Header, header)
+	text, err := token.SignedString(i.ec)
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	return text
+}
+
 // good makes a valid token with changes.
 func (i *issuer) good(change map[string]any) string {
 	i.t.Helper()
@@ -124,4 +138,31 @@ func (i *issuer) secured(edit ...func(*Options)) *world {
 	return newWorld(i.t, append([]func(*Options){func(o *Options) {
 		o.Auth = Auth{JWKS: i.file(), Issuer: "https://id.example", Audience: "tidemark"}
 	}}, edit...)...)
+}
+
+// Claims of other names say nothing, however much they look like those that count.
+func TestClaimsHaveExactNames(t *testing.T) {
+	i := newIssuer(t)
+	w := i.secured()
+	for name, c := range map[string]struct {
+		change map[string]any
+		want   int
+	}{
+		"a customer who is also called OPERATOR":    {map[string]any{"role": "customer", "ROLE": "operator", "customer_id": "customer-42"}, http.StatusForbidden},
+		"only a Role":                               {map[string]any{"role": nil, "Role": "operator"}, http.StatusForbidden},
+		"letters that fold to sub":                  {map[string]any{"sub": nil, "\u017fub": "ann"}, http.StatusUnauthorized},
+		"an EXP besides a time that has passed":     {map[string]any{"exp": time.Now().Add(-time.Hour).Unix(), "EXP": time.Now().Add(time.Hour).Unix()}, http.StatusUnauthorized},
+		"an Iss for the wrong issuer":               {map[string]any{"iss": "https://evil.example", "Iss": "https://id.example"}, http.StatusUnauthorized},
+		"an operator with a Role that says nothing": {map[string]any{"Role": "customer"}, http.StatusOK},
+	} {
+		w.token = i.good(c.change)
+		if got := w.send("GET", "/v1/board", ""); got.Code != c.want {
+			t.Errorf("%s: %d %s", name, got.Code, got.Body)
+		}
+	}
+	w.token = i.good(map[string]any{"role": "customer", "customer_id": "customer-42", "Customer_ID": "customer-43"})
+	w.send("GET", "/v1/orders", "").expect(http.StatusOK, "")
+	if asked := w.shown.took(); len(asked) == 0 || asked[len(asked)-1].Customer != "customer-42" {
+		t.Errorf("asked for %v", asked)
+	}
 }
