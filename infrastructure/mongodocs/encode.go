@@ -33,7 +33,14 @@ const (
 // maxDepth keeps bodies within the server's limit of 100 levels, ours included.
 const maxDepth = 90
 
-var errTooDeep = fmt.Errorf("the body is nested more than %d levels deep", maxDepth)
+// maxStored is what the server takes for one document, in bytes of its stored form. The driver refuses larger ones
+// too, but with an error like that of a store that is away.
+const maxStored = 16 << 20
+
+var (
+	errTooDeep  = fmt.Errorf("the body is nested more than %d levels deep", maxDepth)
+	errTooLarge = fmt.Errorf("its stored form is larger than %d bytes", maxStored)
+)
 
 // token marks the write that put a document there, so that a lost answer can be made up for.
 type token [16]byte
@@ -60,7 +67,10 @@ func encodeDocument(d readmodels.Document, by token) (bson.Raw, error) {
 		}
 		dst = append(appendKey(dst, bson.TypeEmbeddedDocument, fieldBody), body...)
 	}
-	return endDocument(dst, 0), nil
+	if dst = endDocument(dst, 0); len(dst) > maxStored {
+		return nil, fmt.Errorf("document %q: %w", d.ID, errTooLarge)
+	}
+	return dst, nil
 }
 
 func appendSources(dst []byte, sources map[string]int64) []byte {

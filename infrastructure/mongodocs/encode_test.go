@@ -2,6 +2,7 @@ package mongodocs
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -109,6 +110,16 @@ func TestTooDeep(t *testing.T) {
 	body := strings.Repeat(`{"a":`, maxDepth+1) + `1` + strings.Repeat(`}`, maxDepth+1)
 	if _, err := encodeDocument(readmodels.Document{ID: "a", Version: 1, Body: []byte(body)}, token{}); err == nil {
 		t.Fatal("want an error")
+	}
+}
+
+// Numbers in a list take up to eight times as much room in the stored form as in the body.
+func TestTooLarge(t *testing.T) {
+	for n, want := range map[int]error{1 << 19: nil, 1 << 21: errTooLarge} {
+		body := `{"a":[0` + strings.Repeat(`,0`, n-1) + `]}`
+		if _, err := encodeDocument(readmodels.Document{ID: "a", Version: 1, Body: []byte(body)}, token{}); !errors.Is(err, want) {
+			t.Errorf("%d numbers: %v, want %v", n, err, want)
+		}
 	}
 }
 

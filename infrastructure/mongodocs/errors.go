@@ -62,7 +62,16 @@ func translate(err error) error {
 	return readmodels.StoreUnavailable(err)
 }
 
+// unreadableError is what a server gave and we can't read: asking again, or another server, would change nothing.
+type unreadableError struct{ error }
+
+// Unwrap gives the cause.
+func (e unreadableError) Unwrap() error { return e.error }
+
 func isDefect(err error) bool {
+	if _, unreadable := errors.AsType[unreadableError](err); unreadable {
+		return true
+	}
 	return hasCode(err, codeBadValue, codeFailedToParse, codeTypeMismatch, codeInvalidPath, codeTooLarge)
 }
 

@@ -52,7 +52,7 @@ func collect(ctx context.Context, cursor *mongo.Cursor, documents *[]readmodels.
 	for cursor.Next(ctx) {
 		document, err := decodeDocument(cursor.Current)
 		if err != nil {
-			return err
+			return unreadableError{err}
 		}
 		*documents = append(*documents, document)
 	}
@@ -162,7 +162,7 @@ func merge(rows []bson.Raw, grouping readmodels.Grouping) ([]readmodels.Total, e
 	for _, row := range rows {
 		total, err := decodeTotal(row, grouping)
 		if err != nil {
-			return nil, err
+			return nil, unreadableError{err}
 		}
 		key := strings.Join(total.By, "\x00")
 		at, known := places[key]
