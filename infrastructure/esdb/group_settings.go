@@ -97,27 +97,11 @@ func (s *Store) startOf(ctx context.Context, info *client.PersistentSubscription
 		if info.Stats != nil && info.Stats.LastCheckpointedPosition != nil {
 			return *info.Stats.LastCheckpointedPosition, nil
 		}
-		return s.head(ctx)
+		end, err := s.endOfLog(ctx)
+		if err != nil || end == 0 {
+			return client.Start{}, err
+		}
+		return client.Position{Commit: end, Prepare: end}, nil
 	}
 	return client.Start{}, nil
-}
-
-// head is the position of the newest event of the whole log.
-func (s *Store) head(ctx context.Context) (client.AllPosition, error) {
-	head, err := call(ctx, s, "read_head", func(ctx context.Context, c *client.Client) (client.AllPosition, error) {
-		read, err := c.ReadAll(ctx, client.ReadAllOptions{Direction: client.Backwards, From: client.End{}}, 1)
-		if err != nil {
-			return nil, err
-		}
-		defer read.Close()
-		event, err := read.Recv()
-		if err != nil {
-			return nil, err
-		}
-		return event.OriginalEvent().Position, nil
-	})
-	if endOfRead(err) {
-		return client.Start{}, nil // nothing was ever written
-	}
-	return head, failure("read the log's head", err)
 }

@@ -123,11 +123,11 @@ func (s *Store) Reset(ctx context.Context, group domain.Group, from domain.From)
 		return err
 	}
 	if from.Position > 0 { // to find out only once the group is deleted would be too late
-		head, err := s.head(ctx)
+		end, err := s.endOfLog(ctx)
 		if err != nil {
 			return err
 		}
-		if at, ok := head.(client.Position); !ok || from.Position > at.Commit {
+		if from.Position > end {
 			return beyondTheLog()
 		}
 	}
