@@ -115,7 +115,7 @@ func (l *Log) wake() {
 // gather takes what else is queued, up to the bounds of a commit. Callers that were just answered are
 // let run first, as long as that brings more: else they would miss this commit by a moment and few writers
 // would fall into two halves, each waiting for the other's sync. Many writers do better in halves: one is
-// served while the other is synced.
+// served while the other is synced; so do those whose way back is longer, over gRPC, than a sync is.
 func (l *Log) gather(first *request) []*request {
 	for queued := -1; queued < len(l.queue) && queued < worthACommit; {
 		queued = len(l.queue)
