@@ -90,12 +90,16 @@ func decodeCursor(cursor string, filter []byte, values int) ([]any, error) {
 		return nil, invalidCursor()
 	}
 	for i, v := range after {
-		if number, ok := v.(json.Number); ok {
-			n, err := number.Int64()
+		switch v := v.(type) {
+		case string, bool, nil:
+		case json.Number:
+			n, err := v.Int64()
 			if err != nil {
 				return nil, invalidCursor()
 			}
 			after[i] = n
+		default: // nothing is sorted by these
+			return nil, invalidCursor()
 		}
 	}
 	return after, nil

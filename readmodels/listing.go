@@ -39,6 +39,11 @@ func (l listing) answer(ctx context.Context, r *Reader, ask Ask) (Answer, error)
 	}
 	filter := filterHash(l.operation, ask.Params, ask.Customer, Stamp(ask.AsOf))
 	after, err := decodeCursor(ask.Cursor, filter, len(l.sort)+1)
+	if err == nil && after != nil {
+		if _, id := after[len(after)-1].(string); !id {
+			err = invalidCursor()
+		}
+	}
 	if err != nil {
 		return Answer{}, err
 	}

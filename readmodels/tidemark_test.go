@@ -132,3 +132,25 @@ func TestCursorsBelongToTheirList(t *testing.T) {
 		}
 	}
 }
+
+// Whoever computes the checksum can put anything into a cursor. It is refused like any other damage.
+func TestForgedCursorsAreRefused(t *testing.T) {
+	s := newScript()
+	shop(s)
+	e := s.side(newMemory())
+	deliver(t, e, s.deliveries())
+	ask := Ask{Params: map[string]string{}}
+	filter := filterHash(orderList.operation, ask.Params, "", Stamp(ask.AsOf))
+	for _, forged := range [][]any{{"2026", nil}, {"2026", true}, {"2026", 7}, {"2026", []any{"x"}}, {map[string]any{"$gt": ""}, "x"}, {[]any{1}, "x"}, {"2026", 1e300}} {
+		ask.Cursor = encodeCursor(filter, forged)
+		if _, err := orderList.answer(t.Context(), e.Reader(), ask); domain.CodeOf(err) != "invalid_cursor" {
+			t.Errorf("%v: %v", forged, err)
+		}
+	}
+	for _, odd := range []any{"2026", nil, true, 7} {
+		ask.Cursor = encodeCursor(filter, []any{odd, "x"})
+		if _, err := orderList.answer(t.Context(), e.Reader(), ask); err != nil {
+			t.Errorf("behind %v: %v", odd, err)
+		}
+	}
+}
