@@ -55,11 +55,14 @@ func (s *Server) readInput(c echo.Context, o operation) (input, error) {
 		return in, err
 	}
 	in.params = params
-	text, err := readBody(request)
+	text, err := readBody(request, &requestOf(c).held)
+	if errors.Is(err, errNoRoom) {
+		return in, s.noRoom(classOf(o))
+	}
 	if err != nil {
 		return in, err
 	}
-	wrong, err := o.checkBody(text)
+	wrong, err := s.checkBody(request.Context(), o, text)
 	if err != nil {
 		return in, err
 	}
@@ -80,6 +83,25 @@ func (s *Server) readInput(c echo.Context, o operation) (input, error) {
 	in.text, in.dryRun = text, params["dryRun"] == "true"
 	_ = http.NewResponseController(c.Response()).SetReadDeadline(noDeadline) // it would cancel the request later
 	return in, nil
+}
+
+// noRoom refuses a body that the budget has no room for.
+func (s *Server) noRoom(class string) error {
+	s.options.Hooks.Shed(class, "bodies")
+	return fail("overloaded", "There are too many bytes of request bodies under way; nothing was done.")
+}
+
+// checkBody holds a body against the operation's schema. Taken apart, JSON can be some fifty times as large as its
+// text, so only a few large bodies are at once; they take a processor anyway.
+func (s *Server) checkBody(ctx context.Context, o operation, text []byte) ([]domain.Field, error) {
+	if len(text) > smallBody {
+		leave, err := s.gates[classBody].enter(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer leave()
+	}
+	return o.checkBody(text)
 }
 
 // checkBody holds a body against the operation's schema.

@@ -20,8 +20,9 @@ const (
 	maxDepth = 32      // objects and arrays within each other
 )
 
-// readBody reads a JSON body of at most maxBody bytes; nil for none. Its media type must be JSON.
-func readBody(r *http.Request) ([]byte, error) {
+// readBody reads a JSON body of at most maxBody bytes, as far as held allows; nil for none. Its media type
+// must be JSON.
+func readBody(r *http.Request, held *share) ([]byte, error) {
 	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
 		return nil, nil
 	}
@@ -37,15 +38,49 @@ func readBody(r *http.Request) ([]byte, error) {
 		}
 		return nil, err
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
-	if err != nil {
-		return nil, fail("malformed_request", "The body broke off.")
+	room, most := int64(firstRead), int64(maxBody+1)
+	if r.ContentLength > 0 {
+		room, most = min(r.ContentLength, firstRead), r.ContentLength
 	}
-	if len(body) > maxBody {
-		drain(r.Body)
-		return nil, tooLarge()
+	if !held.fits(max(room, r.ContentLength)) {
+		return nil, errNoRoom
 	}
-	return body, nil
+	var body []byte
+	for ; ; room = min(2*room, most) {
+		if !held.hold(room) {
+			return nil, errNoRoom
+		}
+		ended, err := false, error(nil)
+		body, ended, err = readUpTo(r.Body, body, room)
+		switch {
+		case err != nil:
+			return nil, fail("malformed_request", "The body broke off.")
+		case len(body) > maxBody:
+			body = nil
+			held.giveBack()
+			drain(r.Body)
+			return nil, tooLarge()
+		case ended || int64(len(body)) == r.ContentLength:
+			return body, nil
+		}
+	}
+}
+
+// errNoRoom says that the budget of bodies has no room for this one.
+var errNoRoom = errors.New("no room for the body")
+
+// readUpTo reads on behind text until there are so many bytes in all or the body has ended.
+func readUpTo(body io.Reader, text []byte, bytes int64) (_ []byte, ended bool, err error) {
+	text = append(make([]byte, 0, bytes), text...)
+	for len(text) < cap(text) && err == nil {
+		var n int
+		n, err = body.Read(text[len(text):cap(text)])
+		text = text[:len(text)+n]
+	}
+	if errors.Is(err, io.EOF) {
+		return text, true, nil
+	}
+	return text, false, err
 }
 
 // maxDrain is how much of a body that is too large is read all the same.

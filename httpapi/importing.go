@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/tidemark-dev/tidemark/application"
 	"github.com/tidemark-dev/tidemark/domain"
@@ -19,6 +20,10 @@ import (
 
 // importAhead is how many lines of an import are under way at once; answers keep the order of lines.
 const importAhead = 16
+
+// importBytes is what an import holds of the budget for bodies: a line that is arriving and, however many they
+// are, the lines under way. Reading waits where these are long.
+const importBytes = 2 * maxBody
 
 // importResult is what became of a line.
 type importResult struct {
@@ -37,6 +42,7 @@ type importRun struct {
 	key     string
 	dryRun  bool
 	results chan chan importResult // in order
+	bytes   *semaphore.Weighted    // of lines under way
 }
 
 // importOrders creates an order for each line, as lines come in, and answers as they are done.
@@ -61,7 +67,11 @@ func (s *Server) importOrders(c echo.Context, o operation, r *request) error {
 		return err
 	}
 	defer leave()
-	run := &importRun{server: s, o: o, r: r, key: key, dryRun: params["dryRun"] == "true", results: make(chan chan importResult, importAhead)}
+	if !r.held.hold(importBytes) {
+		return s.noRoom(classImport)
+	}
+	run := &importRun{server: s, o: o, r: r, key: key, dryRun: params["dryRun"] == "true", results: make(chan chan importResult, importAhead),
+		bytes: semaphore.NewWeighted(importBytes - maxBody)}
 	for _, other := range s.document.operations {
 		if other.id == "createOrder" {
 			run.create = other
@@ -138,7 +148,14 @@ func (run *importRun) read(ctx context.Context, body io.Reader, patience func(ti
 			return
 		}
 		if text = bytes.TrimSpace(text); len(text) > 0 {
-			run.put(ctx, number, func() (string, error) { return run.line(ctx, number, text) })
+			size := int64(len(text)) // of at most maxBody, so it always gets its turn
+			if run.bytes.Acquire(ctx, size) != nil {
+				return // the caller is gone
+			}
+			run.put(ctx, number, func() (string, error) {
+				defer run.bytes.Release(size)
+				return run.line(ctx, number, text)
+			})
 		}
 		if ended {
 			return

@@ -84,13 +84,14 @@ type Limits struct {
 	PerClient int           // live streams of one principal; default 16
 	Queue     int           // waiting for a slot, per class; default 12 × its slots
 	QueueWait time.Duration // longest wait for a slot; who would wait longer is refused at once; default 400 ms
+	Bodies    int64         // bytes of the bodies of all requests that are held at once, of one caller's a quarter; what exceeds it is refused at once; default 64 MiB
 }
 
 // Hooks are called as things happen, from many goroutines; they must be quick. Nil ones are left out.
 type Hooks struct {
 	// Served: a request was answered. Operation is "" for unknown routes.
 	Served func(operation, method string, status int, elapsed time.Duration)
-	// Shed: a request was refused before any work: class of work, and why (queue, rate, breaker, stopping).
+	// Shed: a request was refused before any work: class of work, and why (queue, rate, bodies, breaker, stopping).
 	Shed func(class, reason string)
 	// Denied: somebody was refused for who they are: operation, code (unauthenticated, forbidden).
 	Denied func(operation, code string)
@@ -181,6 +182,7 @@ func (o Options) withDefaults() Options {
 	o.Limits.Streams = cmp.Or(o.Limits.Streams, 512)
 	o.Limits.PerClient = cmp.Or(o.Limits.PerClient, 16)
 	o.Limits.QueueWait = cmp.Or(o.Limits.QueueWait, 400*time.Millisecond)
+	o.Limits.Bodies = cmp.Or(o.Limits.Bodies, 64<<20)
 	if o.Feed == nil && o.Reader != nil {
 		o.Feed = readerFeed{o.Reader}
 	}

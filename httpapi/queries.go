@@ -142,6 +142,7 @@ const (
 	classWait    = "wait"
 	classImport  = "import"
 	classStream  = "stream"
+	classBody    = "body" // reading what is in a large body
 )
 
 func classOf(o operation) string {

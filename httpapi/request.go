@@ -24,6 +24,7 @@ type request struct {
 	who         principal
 	access      access
 	began       time.Time
+	held        share // of the budget for bodies
 }
 
 const requestKey = "tidemark"
@@ -177,6 +178,8 @@ func (s *Server) serve(o operation, handle handler) echo.HandlerFunc {
 		if err := s.letIn(c, o, r, class); err != nil {
 			return err
 		}
+		r.held = s.shareOf(r.who)
+		defer r.held.giveBack()
 		if class == classQuery && hasBody(c.Request()) {
 			return fail("malformed_request", "A GET takes no body.")
 		}
@@ -212,6 +215,14 @@ func (s *Server) letIn(c echo.Context, o operation, r *request, class string) er
 			"roles", who.roles, "ip", c.RealIP(), "request_id", r.id)
 	}
 	return err
+}
+
+// shareOf is what a caller's request may hold of the budget for bodies. Where there are no keys all callers are one.
+func (s *Server) shareOf(who principal) share {
+	if who.trusted {
+		return share{budget: s.budget}
+	}
+	return share{budget: s.budget, caller: who.subject}
 }
 
 // hasBody says whether a request has content, without waiting for more than its first byte.

@@ -37,6 +37,7 @@ type Server struct {
 	keeper   *keeper
 	limiter  *limiter
 	gates    map[string]*gate
+	budget   *budget
 	breaker  *gobreaker.CircuitBreaker[any]
 	proxies  []netip.Prefix
 	crossing *http.CrossOriginProtection
@@ -95,7 +96,9 @@ func (s *Server) prepare() (err error) {
 		classQuery:   newGate(classQuery, o.Limits.Queries, o.Limits, o.Hooks),
 		classWait:    newGate(classWait, o.Limits.Waits, o.Limits, o.Hooks),
 		classImport:  newGate(classImport, o.Limits.Imports, o.Limits, o.Hooks),
+		classBody:    newGate(classBody, largeAtOnce, o.Limits, o.Hooks),
 	}
+	s.budget = newBudget(o.Limits.Bodies)
 	s.streams = newStreamBook(o.Limits, o.Hooks)
 	s.breaker = newBreaker(o)
 	router, err := s.routes()

@@ -80,7 +80,7 @@ func NewMetrics() *Metrics {
 // begin makes the series of what may go wrong before it does: an increase from nothing is none to
 // Prometheus, so an alert would miss the first of them.
 func (m *Metrics) begin() {
-	for _, reason := range []string{"queue", "rate", "breaker", "stopping"} {
+	for _, reason := range []string{"queue", "rate", "bodies", "breaker", "stopping"} {
 		m.shed.WithLabelValues(reason)
 	}
 	for _, category := range []string{"order", "product", "inventory", "account", "fulfilment"} {
