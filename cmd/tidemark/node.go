@@ -200,32 +200,67 @@ func restoreCommand(p *program) *cobra.Command {
 // leaves the old log aside and whole, never a half-copied one in place.
 func (p *program) restore(ctx context.Context, data *dataDir, backup string) error {
 	incoming := data.file(logFile + ".incoming")
-	if err := copyFile(backup, incoming); err != nil {
-		return err
+	err := stage(backup, incoming)
+	if err == nil {
+		err = sound(ctx, incoming)
 	}
-	if err := sound(ctx, incoming); err != nil {
-		return errors.Join(fmt.Errorf("%s is not put in place: %w", backup, err), os.Remove(incoming))
+	if err != nil {
+		return errors.Join(fmt.Errorf("%s is not put in place: %w", backup, err), unstage(incoming))
 	}
-	suffix := ".before-" + time.Now().UTC().Format("20060102T150405Z")
-	for _, name := range []string{logFile, logFile + "-wal", logFile + "-shm", documentsFile, documentsFile + "-wal", documentsFile + "-shm"} {
+	suffix := ".before-" + time.Now().UTC().Format("20060102T150405.000000Z")
+	for _, name := range []string{logFile, logFile + walSuffix, logFile + shmSuffix, documentsFile, documentsFile + walSuffix, documentsFile + shmSuffix} {
 		if err := ignoreMissing(os.Rename(data.file(name), data.file(name+suffix))); err != nil {
 			return err
 		}
 	}
-	if err := os.Rename(incoming, data.file(logFile)); err != nil {
+	if err := errors.Join(os.Rename(incoming, data.file(logFile)), syncDir(data.path)); err != nil {
 		return err
 	}
 	return p.say(map[string]any{"file": data.file(logFile), "before": suffix},
 		"%s is in place; what was there has the ending %s.", data.file(logFile), suffix)
 }
 
-// sound proves a log that nobody else has open.
+// stage copies a backup. One that was taken by copying the files of a log has its newest events in a write-ahead
+// log beside it; what an earlier try left there would be taken for that.
+func stage(backup, incoming string) error {
+	if err := errors.Join(unstage(incoming), copyFile(backup, incoming)); err != nil {
+		return err
+	}
+	return ignoreMissing(copyFile(backup+walSuffix, incoming+walSuffix))
+}
+
+func unstage(incoming string) error {
+	return errors.Join(ignoreMissing(os.Remove(incoming)), ignoreMissing(os.Remove(incoming+walSuffix)), ignoreMissing(os.Remove(incoming+shmSuffix)))
+}
+
+// SQLite's files beside a database.
+const (
+	walSuffix = "-wal"
+	shmSuffix = "-shm"
+)
+
+// syncDir puts the names in a directory on the disk.
+func syncDir(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// sound proves a log that nobody else has open; what is in its write-ahead log is in the file then.
 func sound(ctx context.Context, path string) error {
 	log, err := eventlog.Open(path, eventlog.Options{})
 	if err != nil {
 		return err
 	}
-	return errors.Join(log.Check(ctx), log.Close())
+	if err := errors.Join(log.Check(ctx), log.Close()); err != nil {
+		return err
+	}
+	if _, err := os.Stat(path + walSuffix); !errors.Is(err, os.ErrNotExist) {
+		return errors.Join(errors.New("its write-ahead log could not be merged into it"), err)
+	}
+	return nil
 }
 
 func copyFile(from, to string) (err error) {

@@ -13,6 +13,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/tidemark-dev/tidemark/infrastructure/esnode/eventlog"
 )
 
 // onlyJSON says whether text is one or more JSON values and nothing else.
@@ -123,4 +127,51 @@ func TestRestoreRefusesWhatIsNoBackup(t *testing.T) {
 	if left, err := filepath.Glob(filepath.Join(dir, "*incoming*")); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v %v", left, err)
 	}
+}
+
+// TestRestoreTakesTheWriteAheadLogOfACopy that was made of the files themselves: the newest events are in it. What
+// an earlier try left beside the new file is not taken for it.
+func TestRestoreTakesTheWriteAheadLogOfACopy(t *testing.T) {
+	t.Parallel()
+	dir, copies := t.TempDir(), t.TempDir()
+	log, err := eventlog.Open(filepath.Join(dir, logFile), eventlog.Options{Relaxed: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(stream string) {
+		t.Helper()
+		if _, err := log.Append(t.Context(), stream, eventlog.NoStream, []eventlog.Proposed{{ID: uuid.New(), Type: "Placed"}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("order-1")
+	write("order-2")
+	file, backup, stale, target := filepath.Join(dir, logFile), filepath.Join(copies, "copy"), filepath.Join(copies, "stale"), t.TempDir()
+	if err := errors.Join(copyFile(file, backup), copyFile(file+walSuffix, backup+walSuffix)); err != nil {
+		t.Fatal(err)
+	}
+	write("order-3")
+	if err := copyFile(file+walSuffix, stale); err != nil {
+		t.Fatal(err)
+	}
+	if err := log.Close(); err != nil {
+		t.Fatal(err)
+	}
+	env := "TIDEMARK_DATA_DIR=" + target
+	check := func(when string) {
+		t.Helper()
+		mustRun(t, 0, env, "node", "restore", backup, "--yes")
+		if out := mustRun(t, 0, env, "node", "check"); !strings.Contains(out, "2 events in 2 streams") {
+			t.Errorf("%s:\n%s", when, out)
+		}
+		if left, err := filepath.Glob(filepath.Join(target, "*incoming*")); err != nil || len(left) > 0 {
+			t.Errorf("%s, left behind: %v %v", when, left, err)
+		}
+	}
+	check("with its write-ahead log")
+	restored := filepath.Join(target, logFile)
+	if err := errors.Join(copyFile(restored, backup), os.Remove(backup+walSuffix), os.Rename(stale, restored+".incoming"+walSuffix)); err != nil {
+		t.Fatal(err)
+	}
+	check("beside what another try left")
 }
