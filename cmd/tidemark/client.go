@@ -108,12 +108,12 @@ func (c *apiClient) unreachable(ctx context.Context, err error) error {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Errorf("no service answers at %s; start one with tidemark serve, or name another with --api", c.base)
+		return fmt.Errorf("no service answers at %s; start one with tidemark serve, or name another with --api", redact(c.base))
 	}
 	if request, ok := errors.AsType[*url.Error](err); ok {
 		err = request.Err // the rest repeats the address
 	}
-	return fmt.Errorf("%s can't be reached: %w", c.base, err)
+	return fmt.Errorf("%s can't be reached: %w", redact(c.base), err)
 }
 
 func (c *apiClient) once(ctx context.Context, method, path string, body []byte, headers []string) (answer, error) {

@@ -49,8 +49,8 @@ func (c Config) check() []error {
 	if !oneOf(c.LogFormat, "", "text", "json") {
 		complain("LOG_FORMAT", c.LogFormat, "is neither text nor json")
 	}
-	if c.API != "" && !hasScheme(c.API, "http", "https") {
-		complain("API", c.API, "is no http:// or https:// URL")
+	if _, err := url.Parse(c.API); c.API != "" && (err != nil || !hasScheme(c.API, "http", "https")) {
+		complain("API", redact(c.API), "is no http:// or https:// URL")
 	}
 	return append(append(problems, c.checkStores()...), c.checkCallers()...)
 }
@@ -135,11 +135,14 @@ func oneOf(s string, list ...string) bool {
 // redact removes the password from a connection string, for messages and logs.
 func redact(connection string) string {
 	u, err := url.Parse(connection)
-	if err != nil || u.User == nil {
-		if at := strings.LastIndex(connection, "@"); at >= 0 {
-			return "…" + connection[at:]
-		}
-		return connection
+	if err == nil && u.User != nil {
+		return u.Redacted()
 	}
-	return u.Redacted()
+	if at := strings.LastIndex(connection, "@"); at >= 0 {
+		return "…" + connection[at:]
+	}
+	if scheme, _, found := strings.Cut(connection, "://"); found && err != nil { // it may end in the midst of a password
+		return scheme + "://…"
+	}
+	return connection
 }

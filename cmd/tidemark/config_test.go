@@ -111,9 +111,24 @@ func TestOtherThanLoopbackNeedsKeys(t *testing.T) {
 }
 
 func TestPasswordsStayOutOfMessages(t *testing.T) {
-	for _, s := range []string{"http://admin:changeit@host:2113", "nonsense admin:changeit@host"} {
+	for _, s := range []string{"http://admin:changeit@host:2113", "nonsense admin:changeit@host", "esdb://admin:changeit", "esdb://admin:change/it@host"} {
 		if got := redact(s); strings.Contains(got, "changeit") {
 			t.Errorf("redact(%q) = %q", s, got)
 		}
+	}
+	for _, setting := range [][2]string{
+		{"EVENTSTORE", "esdb://admin:changeit"}, {"EVENTSTORE", "esdb://admin:change/it@host"}, {"DOCUMENTS", "mongodb://admin:changeit/x@"},
+		{"AUTH_JWKS", "https://admin:changeit@host:x/keys"}, {"API", "http://admin:changeit@host:x"}, {"API", "ftp://admin:changeit@host"},
+	} {
+		t.Run(setting[0], func(t *testing.T) {
+			t.Setenv("TIDEMARK_"+setting[0], setting[1])
+			if _, err := loadConfig(nil); err == nil || strings.Contains(err.Error(), "change") { // a slash splits a password
+				t.Errorf("%s: %v", setting[1], err)
+			}
+		})
+	}
+	nobody := newAPIClient("http://admin:changeit@127.0.0.1:1", "")
+	if _, err := nobody.call(t.Context(), "GET", "/v1/board", nil, nil); err == nil || strings.Contains(err.Error(), "changeit") {
+		t.Errorf("a service that isn't there: %v", err)
 	}
 }

@@ -46,3 +46,33 @@ func TestDataDirectoryThatIsAFile(t *testing.T) {
 		t.Fatal("a file was taken for a directory")
 	}
 }
+
+// Events are about people. Whatever the directory lets in, nobody but the program's user and group reads what it writes.
+func TestFilesAreNotForEverybody(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	p := startProcess(t, dir, nil)
+	for _, args := range [][]string{{"node", "backup", filepath.Join(dir, "copy.db")}, {"events", "export", "--out", filepath.Join(dir, "events.ndjson")}} {
+		mustRun(t, exitDone, "TIDEMARK_DATA_DIR="+dir, args...)
+	}
+	p.kill()
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		info, err := f.Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Mode().Perm()&0o007 != 0 {
+			t.Errorf("%s is for everybody: %s", f.Name(), info.Mode())
+		}
+	}
+	if len(files) < 5 {
+		t.Errorf("only %d files", len(files))
+	}
+}

@@ -23,6 +23,8 @@ const (
 )
 
 func main() {
+	// What is written here is the shop's, in whatever directory: nobody beside the program's user and group reads it.
+	syscall.Umask(syscall.Umask(0) | 0o007)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()

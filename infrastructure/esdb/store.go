@@ -135,10 +135,11 @@ func Open(connectionString string, options Options) (*Store, error) {
 	return s, nil
 }
 
-// withoutSecret drops the connection string, which may hold a password, from an error about it.
+// withoutSecret drops the connection string, which may hold a password, from an error about it. What is no URL
+// may be split anywhere: the part that the error quotes can be one of the password, too.
 func withoutSecret(err error) error {
-	if broken, ok := errors.AsType[*url.Error](err); ok {
-		return broken.Err
+	if _, broken := errors.AsType[*url.Error](err); broken {
+		return errors.New("it is no URL; a user's name and password have to be escaped in it")
 	}
 	return err
 }
