@@ -31,7 +31,7 @@ func (a *app) startAdmin() error {
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 64 << 10}
 	a.adminURL = "http://" + reachable(listener.Addr())
-	a.onStop("admin listener", server.Shutdown)
+	a.onStop("admin listener", func(context.Context) error { return server.Close() }) // nobody waits for the end of a profile
 	a.background(func(context.Context) {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			a.fail(fmt.Errorf("the admin listener ended: %w", err))

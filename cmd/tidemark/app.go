@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,8 +32,13 @@ const (
 func (r role) serves() bool { return r != roleWorker }
 func (r role) works() bool  { return r == roleAll || r == roleWorker }
 
-// stopWithin bounds a graceful stop.
-const stopWithin = 9 * time.Second
+const (
+	// stopWithin bounds a graceful stop.
+	stopWithin = 9 * time.Second
+	// drainFor is how long of that the API waits for requests under way. What takes longer, such as a sender who
+	// hardly sends, is broken off: the steps behind it need their time.
+	drainFor = 5 * time.Second
+)
 
 // app is everything that one process runs. newApp opens and wires, start launches, stop drains backwards.
 type app struct {
@@ -48,6 +54,7 @@ type app struct {
 	service   *application.Service
 	private   string        // tells the consumer groups of private documents from those of others; empty if they are shared
 	storeWait time.Duration // see application.Options; 0: its default
+	drainFor  time.Duration // 0: drainFor
 	nodeAddr  string
 	url       string // of the API
 	adminURL  string
@@ -128,6 +135,18 @@ func (a *app) onStop(name string, stop func(context.Context) error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.stops = append(a.stops, stopper{name, stop})
+}
+
+// drainAPI lets requests end for a while. Breaking off the rest is no failure of the stop.
+func (a *app) drainAPI(ctx context.Context) error {
+	draining, cancel := context.WithTimeout(ctx, cmp.Or(a.drainFor, drainFor))
+	defer cancel()
+	err := a.server.Stop(draining)
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		a.log.Warn("requests that did not end were broken off", "error", err)
+		return nil
+	}
+	return err
 }
 
 // background runs work until the app stops; stopping waits for it.

@@ -141,7 +141,12 @@ func (p *program) leave(ctx context.Context, client *apiClient, j job) error {
 	path := "/v1/ops/jobs/" + escaped(j.ID)
 	_, err := client.call(ending, "DELETE", path, nil, nil)
 	for err == nil && j.State == "running" {
-		_, err = client.call(ending, "GET", path, nil, &j)
+		select {
+		case <-time.After(50 * time.Millisecond):
+			_, err = client.call(ending, "GET", path, nil, &j)
+		case <-ending.Done():
+			err = ending.Err()
+		}
 	}
 	return errors.Join(fmt.Errorf("%s of %s was cancelled: %w", j.Kind, j.Target, context.Cause(ctx)), err)
 }

@@ -133,7 +133,7 @@ func (a *app) openAPI(listener net.Listener) error {
 	}
 	a.url = scheme + reachable(listener.Addr())
 	a.server, a.listener = server, listener
-	a.onStop("API", server.Stop)
+	a.onStop("API", a.drainAPI)
 	return nil
 }
 
