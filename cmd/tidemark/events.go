@@ -108,8 +108,8 @@ func (p *program) printEvent(raw codec.Raw) error {
 	if err != nil {
 		note = "  (this release can't read it: " + domain.CodeOf(err) + ")"
 	}
-	_, err = fmt.Fprintf(p.out, "%s  %s@%d  %s v%d  by %s%s\n    %s\n", recorded.Meta.At.Format(time.RFC3339), raw.Stream, raw.Revision,
-		raw.Type, recorded.Meta.SchemaVersion, orUnknown(recorded.Meta.Actor), note, raw.Data)
+	_, err = fmt.Fprintf(p.out, "%s  %s@%d  %s v%d  by %s%s\n    %s\n", recorded.Meta.At.Format(time.RFC3339), spelt(raw.Stream, ""), raw.Revision,
+		spelt(raw.Type, ""), recorded.Meta.SchemaVersion, spelt(orUnknown(recorded.Meta.Actor), ""), note, raw.Data)
 	return err
 }
 
@@ -216,7 +216,7 @@ pseudonyms; such events carry no hashes, because their content is no longer what
 				events = store.ReadStreamRaw(ctx, stream, 0)
 			}
 			count := int64(0)
-			err := exportTo(out, p.out, func(target io.Writer) (err error) {
+			err := exportTo(out, p.bytes(), func(target io.Writer) (err error) {
 				count, err = p.export(target, events, mask)
 				if err == nil && count == 0 && stream != "" {
 					err = fmt.Errorf("stream %s has no events", stream)

@@ -61,7 +61,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) int {
 	}
 	if !errors.Is(err, errDrift) {
 		for line := range strings.SplitSeq(err.Error(), "\n") {
-			fmt.Fprintln(errs, "tidemark: "+line)
+			fmt.Fprintln(errs, "tidemark: "+spelt(line, "\t"))
 		}
 	}
 	if _, usage := errors.AsType[usageError](err); usage || isCobraUsage(err) {
@@ -139,5 +139,8 @@ func (p *program) configure(command *cobra.Command, _ []string) error {
 		return usageError{err}
 	}
 	p.config = config
+	if !p.json {
+		p.out = plainOut{p.out}
+	}
 	return nil
 }

@@ -77,7 +77,7 @@ func (p *program) show(plan plan) error {
 	}
 	const shown = 20
 	for _, stream := range plan.Streams[:min(shown, len(plan.Streams))] {
-		fmt.Fprintln(p.out, "  "+stream)
+		fmt.Fprintln(p.out, "  "+spelt(stream, ""))
 	}
 	if more := len(plan.Streams) - shown; more > 0 {
 		fmt.Fprintf(p.out, "  and %d more\n", more)

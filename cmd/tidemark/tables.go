@@ -16,7 +16,11 @@ func table(out io.Writer, header []string, rows [][]string) error {
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(w, strings.ToUpper(strings.Join(header, "\t")))
 	for _, row := range rows {
-		fmt.Fprintln(w, strings.Join(row, "\t"))
+		cells := make([]string, len(row))
+		for i, cell := range row {
+			cells[i] = spelt(cell, "")
+		}
+		fmt.Fprintln(w, strings.Join(cells, "\t"))
 	}
 	return w.Flush()
 }
@@ -40,10 +44,11 @@ func (p *program) say(value any, format string, args ...any) error {
 
 // lines puts findings above the sentence that counts them.
 func lines(findings []string) string {
-	if len(findings) == 0 {
-		return ""
+	var b strings.Builder
+	for _, finding := range findings {
+		b.WriteString(spelt(finding, "") + "\n")
 	}
-	return strings.Join(findings, "\n") + "\n"
+	return b.String()
 }
 
 // seconds prints a number of seconds as a person would say it.
@@ -94,7 +99,7 @@ func writeFields(w io.Writer, within string, object []byte) error {
 				return err
 			}
 		}
-		fmt.Fprintf(w, "%s%s\t%s\n", within, name, text)
+		fmt.Fprintf(w, "%s%s\t%s\n", within, name, spelt(text, ""))
 	}
 	return nil
 }
