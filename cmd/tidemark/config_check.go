@@ -60,7 +60,7 @@ func (c Config) checkStores() []error {
 	var problems []error
 	if c.Eventstore != "embedded" {
 		why := "is neither embedded nor an esdb:// connection string"
-		if hasScheme(c.Eventstore, "esdb", "esdb+discover") {
+		if hasScheme(c.Eventstore, "esdb", "esdb+discover", "kurrentdb", "kurrentdb+discover") {
 			why = unreadable(esdb.CheckConnection(c.Eventstore))
 		}
 		problems = append(problems, wrongUnless(why == "", "EVENTSTORE", redact(c.Eventstore), why)...)

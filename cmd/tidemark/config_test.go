@@ -97,6 +97,18 @@ func TestDefaultsAndFlags(t *testing.T) {
 	}
 }
 
+// TestConnectionStringsByBothNames of the product are taken: KurrentDB prints its own.
+func TestConnectionStringsByBothNames(t *testing.T) {
+	for connection, fine := range map[string]bool{
+		"esdb://h:2113?tls=false": true, "esdb+discover://h": true, "kurrentdb://h:2113?tls=false": true, "kurrentdb+discover://h": true,
+		"kurrentdb://": false, "http://h": false,
+	} {
+		if problems := (Config{Eventstore: connection, Documents: "embedded"}).checkStores(); (len(problems) == 0) != fine {
+			t.Errorf("%s: %v", connection, problems)
+		}
+	}
+}
+
 func TestOtherThanLoopbackNeedsKeys(t *testing.T) {
 	for addr, ok := range map[string]bool{
 		"127.0.0.1:8080": true, "[::1]:8080": true, "localhost:0": true, "127.9.9.9:1": true,

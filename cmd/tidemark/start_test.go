@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -10,6 +11,10 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/tidemark-dev/tidemark/infrastructure/esnode/eventlog"
 )
 
 // TestAStartThatCannotWorkSaysWhyInOneLine starts the program with everything that can be wrong from outside.
@@ -29,6 +34,8 @@ func TestAStartThatCannotWorkSaysWhyInOneLine(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(newer, logFile), []byte("this is no database of ours, and long enough to have a header of its own: "+strings.Repeat("x", 200)), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	ungrouped := t.TempDir()
+	garbleGroups(t, filepath.Join(ungrouped, logFile))
 	free := []string{"TIDEMARK_HTTP_ADDR=127.0.0.1:0", "TIDEMARK_NODE_ADDR=127.0.0.1:0"}
 	for name, c := range map[string]struct {
 		env  []string
@@ -40,6 +47,7 @@ func TestAStartThatCannotWorkSaysWhyInOneLine(t *testing.T) {
 		"taken node port":            {[]string{"TIDEMARK_HTTP_ADDR=127.0.0.1:0", "TIDEMARK_NODE_ADDR=" + taken.Addr().String()}, "TIDEMARK_NODE_ADDR", exitFailed},
 		"data directory is a file":   {append(free, "TIDEMARK_DATA_DIR="+file), "data directory", exitFailed},
 		"foreign file":               {append(free, "TIDEMARK_DATA_DIR="+newer), logFile, exitFailed},
+		"unreadable groups":          {append(free, "TIDEMARK_DATA_DIR="+ungrouped), "load groups", exitFailed},
 		"unreachable event store":    {append(free, "TIDEMARK_EVENTSTORE=esdb://127.0.0.1:1?tls=false"), "TIDEMARK_EVENTSTORE", exitFailed},
 		"open to others without key": {[]string{"TIDEMARK_HTTP_ADDR=0.0.0.0:0"}, "TIDEMARK_HTTP_ADDR", exitUsage},
 		"unreachable documents":      {append(free, "TIDEMARK_DOCUMENTS=mongodb://127.0.0.1:1/tidemark?serverSelectionTimeoutMS=50"), "TIDEMARK_DOCUMENTS", exitFailed},
@@ -57,6 +65,19 @@ func TestAStartThatCannotWorkSaysWhyInOneLine(t *testing.T) {
 				t.Errorf("exit code %d, said:\n%s", code, errs)
 			}
 		})
+	}
+}
+
+// garbleGroups makes a log in which the node does not find its groups.
+func garbleGroups(t *testing.T, path string) {
+	t.Helper()
+	log, err := eventlog.Open(path, eventlog.Options{Relaxed: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = log.Append(t.Context(), "$persistentSubscriptionConfig", eventlog.NoStream, []eventlog.Proposed{{ID: uuid.New(), Type: "$PersistentConfig", Data: []byte("garbled")}})
+	if err := errors.Join(err, log.Close()); err != nil {
+		t.Fatal(err)
 	}
 }
 

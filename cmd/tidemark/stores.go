@@ -166,7 +166,12 @@ func (a *app) reachStores(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, reachWithin)
 	defer cancel()
 	if err := a.store.Ping(ctx); err != nil {
-		return a.silent("EVENTSTORE", a.config.Eventstore, err)
+		select {
+		case ended := <-a.fatal: // the embedded node knows better why
+			return ended
+		default:
+			return a.silent("EVENTSTORE", a.config.Eventstore, err)
+		}
 	}
 	if err := a.documents.Ping(ctx); err != nil {
 		return a.silent("DOCUMENTS", a.config.Documents, err)
