@@ -13,7 +13,6 @@ import (
 
 // Refusals that only the process' own decisions give.
 var (
-	errForeign  = domain.Refuse("foreign_account", "The account belongs to another customer.")
 	errGone     = domain.Refuse("reservation_gone", "The reservation is no longer what the order needs.")
 	errMovedOn  = domain.Refuse("order_moved_on", "The order has moved on.")
 	errNoChange = domain.Refuse("nothing_to_do", "There is nothing to do.")
@@ -72,14 +71,15 @@ func settle(err error, refused fulfilment.Result) (fulfilment.Outcome, error) {
 	}
 }
 
-// pay takes the total from the order's account, if that is the customer's own.
+// pay takes the total from the order's account, if that is the customer's own. Another's does not exist here
+// either: customers read what declined their payment.
 func (r *run) pay(ctx context.Context, command Command) error {
 	p := r.process
 	_, err := Execute(ctx, r.service.Executor, command, Task[account.Account]{
 		Aggregate: Accounts, ID: named(p.AccountID),
 		Decide: decide(func(a account.Account) ([]domain.Event, error) {
 			if a.CustomerID != p.CustomerID {
-				return nil, errForeign
+				return nil, domain.NotFound(Accounts.Noun, p.AccountID)
 			}
 			return a.Withdraw(account.Withdrawn{Amount: p.Total, Currency: p.Currency, OrderID: r.orderID})
 		}),

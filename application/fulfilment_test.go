@@ -24,6 +24,7 @@ func stocked(t *testing.T) *depot {
 }
 
 func TestPaymentIsDeclined(t *testing.T) {
+	codes := map[string]string{}
 	for name, open := range map[string]func(*depot) string{
 		"unknown account": func(*depot) string { return "0198c1f2-7b3a-7c4d-8e5f-60718293a4b5" },
 		"too little":      func(s *depot) string { return s.account(299) },
@@ -49,7 +50,11 @@ func TestPaymentIsDeclined(t *testing.T) {
 			if o := s.order(id); o.CancelReason != "payment_declined" {
 				t.Errorf("cancelled because of %q", o.CancelReason)
 			}
+			codes[name] = s.declined(id)
 		})
+	}
+	if codes["another's account"] != codes["unknown account"] || codes["unknown account"] == codes["too little"] {
+		t.Errorf("the customer reads %v", codes)
 	}
 }
 

@@ -119,6 +119,17 @@ func (s *depot) process(id string) fulfilment.Process {
 	return must[Loaded[fulfilment.Process]](s.t)(Load(s.t.Context(), s.service.Executor, Fulfilments, id)).State
 }
 
+// declined is the code under which the order's payment was declined.
+func (s *depot) declined(id string) (code string) {
+	s.t.Helper()
+	for _, r := range s.store.events("fulfilment-" + id) {
+		if declined, ok := r.Event.(fulfilment.PaymentDeclined); ok {
+			code = declined.Code
+		}
+	}
+	return code
+}
+
 func (s *depot) stock(sku string) inventory.Stock {
 	s.t.Helper()
 	return must[Loaded[inventory.Stock]](s.t)(Load(s.t.Context(), s.service.Executor, Stocks, sku)).State

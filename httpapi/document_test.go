@@ -231,7 +231,7 @@ func TestEveryCodeHasAPageAndEveryRefusalOfTheDocumentACode(t *testing.T) {
 // TestRefusalsOfTheRestAreInTheCatalogue reads the sources: a code that is given to callers must be known here.
 func TestRefusalsOfTheRestAreInTheCatalogue(t *testing.T) {
 	// Between a process and its own commands, of deliveries, or answered by a reset: never answers to callers.
-	inner := map[string]bool{"superseded": true, "idle": true, "foreign_account": true, "reservation_gone": true, "order_moved_on": true, "nothing_to_do": true,
+	inner := map[string]bool{"superseded": true, "idle": true, "reservation_gone": true, "order_moved_on": true, "nothing_to_do": true,
 		"contended_document": true, "other_release": true, "invalid_resume_point": true}
 	refusals := regexp.MustCompile(`(?:domain\.)?Refuse\("([a-z_]+)"`)
 	others := regexp.MustCompile(`Kind: +(?:domain\.)?Kind(Invalid|Malformed|Forbidden|Conflict|Mismatch|Unavailable|Stale|Unknown),\s+Code: +"([a-z_]+)"`)
