@@ -121,6 +121,13 @@ type decoded struct {
 // maxFindings bounds how many findings an answer lists.
 const maxFindings = 100
 
+// Bounds of what of a value is held against a schema: more than any schema here takes, so that a body with more is
+// refused by what is kept of it, and refusing it costs little.
+const (
+	maxKeptItems  = 1001 // of an array
+	maxKeptFields = 64   // of an object
+)
+
 // decodeJSON reads one JSON value: UTF-8, no repeated keys, no lone surrogates, nothing behind it,
 // bounded in depth. Numbers that are not whole or don't fit 64 bits become findings, not errors: they
 // are JSON, but never valid here.
@@ -222,18 +229,23 @@ func (r *jsonReader) value(pointer string) (any, error) {
 }
 
 func (r *jsonReader) object(pointer string) (any, error) {
-	object := map[string]any{}
+	object, keys := map[string]any{}, map[string]bool{}
 	for r.More() {
 		token, err := r.Token()
 		key, ok := token.(string)
 		if err != nil || !ok {
 			return nil, malformed("it is not JSON")
 		}
-		if _, twice := object[key]; twice {
+		if keys[key] {
 			return nil, malformed("a key is repeated in an object")
 		}
-		if object[key], err = r.value(pointer + "/" + escapePointer(key)); err != nil {
+		keys[key] = true
+		value, err := r.value(pointer + "/" + escapePointer(key))
+		if err != nil {
 			return nil, err
+		}
+		if len(object) < maxKeptFields {
+			object[key] = value
 		}
 	}
 	_, err := r.Token()
@@ -242,12 +254,14 @@ func (r *jsonReader) object(pointer string) (any, error) {
 
 func (r *jsonReader) array(pointer string) (any, error) {
 	array := []any{}
-	for r.More() {
-		value, err := r.value(pointer + "/" + strconv.Itoa(len(array)))
+	for i := 0; r.More(); i++ {
+		value, err := r.value(pointer + "/" + strconv.Itoa(i))
 		if err != nil {
 			return nil, err
 		}
-		array = append(array, value)
+		if i < maxKeptItems {
+			array = append(array, value)
+		}
 	}
 	_, err := r.Token()
 	return array, err

@@ -2,12 +2,14 @@ package httpapi
 
 import (
 	"encoding/json"
+	"fmt"
 	"net"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/tidemark-dev/tidemark/domain"
 	"github.com/tidemark-dev/tidemark/httpapi/hostiletest"
 )
 
@@ -81,5 +83,50 @@ func TestAllFindingsComeAtOnceWithPointers(t *testing.T) {
 	}
 	if !slices.Equal(found, want) {
 		t.Errorf("findings\n%s\nwant\n%s", strings.Join(found, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// TestVeryManyMistakesCostNoMoreThanTheirLength: what is wrong is counted once, and only so much of a body is looked at.
+func TestVeryManyMistakesCostNoMoreThanTheirLength(t *testing.T) {
+	w := newWorld(t)
+	o := w.document.operations[slices.IndexFunc(w.document.operations, func(o operation) bool { return o.id == "createOrder" })]
+	work := func(n int) float64 {
+		value := map[string]any{}
+		for i := range n {
+			value[fmt.Sprint("k", i)] = map[string]any{}
+		}
+		return testing.AllocsPerRun(1, func() {
+			if found := checkValue(o.body, value, ""); len(found) < n {
+				t.Fatalf("%d findings of %d", len(found), n)
+			}
+		})
+	}
+	if few, many := work(50), work(500); many > 20*few {
+		t.Errorf("%.0f allocations for 50 unknown fields, %.0f for 500", few, many)
+	}
+	items := `{"items":[` + strings.Repeat("{},", 50_000) + "{}]}"
+	found, err := o.checkBody([]byte(items))
+	if err != nil || !slices.ContainsFunc(found, func(f domain.Field) bool { return f.Pointer == "/items" && f.Code == "too_many" }) {
+		t.Errorf("too many items: %d findings, %v", len(found), err)
+	}
+	if len(found) > 10*maxKeptItems {
+		t.Errorf("%d findings", len(found))
+	}
+	repeated := `{"k":1`
+	for i := range 2 * maxKeptFields {
+		repeated += fmt.Sprintf(`,"f%d":1`, i)
+	}
+	if found, err := o.checkBody([]byte(repeated + "}")); err != nil || len(found) == 0 || len(found) > 2*maxKeptFields {
+		t.Errorf("very many fields: %d findings, %v", len(found), err)
+	}
+	if _, err := o.checkBody([]byte(repeated + `,"f127":2}`)); err == nil {
+		t.Error("a repeated key behind very many others got through")
+	}
+}
+
+func TestWhatNoListGaveIsNoCursor(t *testing.T) {
+	w := newWorld(t)
+	for _, cursor := range []string{"x", "%00", "%FF", strings.Repeat("A", 3000), ""} {
+		w.send("GET", "/v1/orders?cursor="+cursor, "").expect(http.StatusBadRequest, "invalid_cursor")
 	}
 }

@@ -52,8 +52,12 @@ func readQuery(o operation, r *http.Request) (map[string]string, []domain.Field,
 		case len(all) != 1:
 			found = append(found, domain.Field{Pointer: pointer, Code: "repeated", Detail: "Must be given once."})
 		default:
+			wrong := checkText(p.schema, all[0], pointer)
+			if name == "cursor" && len(wrong) > 0 {
+				return nil, nil, fail("invalid_cursor", "The cursor is none that a list gave.")
+			}
 			params[name] = all[0]
-			found = append(found, checkText(p.schema, all[0], pointer)...)
+			found = append(found, wrong...)
 		}
 	}
 	return params, found, nil

@@ -55,38 +55,48 @@ func checkValue(schema *openapi3.Schema, value any, pointer string) []domain.Fie
 	if err == nil {
 		return nil
 	}
-	var found []domain.Field
-	collect(err, pointer, &found)
-	return found
+	c := collector{named: map[string]bool{}}
+	c.collect(err, pointer)
+	return c.found
 }
 
-func collect(err error, pointer string, found *[]domain.Field) {
+// collector gathers what is wrong with a value, in time linear in its size: anybody may send one with very many mistakes.
+type collector struct {
+	found []domain.Field
+	named map[string]bool // objects, by pointer, whose unknown fields are among the findings
+}
+
+func (c *collector) collect(err error, pointer string) {
 	if all, ok := err.(openapi3.MultiError); ok { //nolint:errorlint // the validator nests them bare
 		for _, e := range all {
-			collect(e, pointer, found)
+			c.collect(e, pointer)
 		}
 		return
 	}
 	e, ok := errors.AsType[*openapi3.SchemaError](err)
 	if !ok {
-		*found = append(*found, domain.Field{Pointer: pointer, Code: "invalid_format", Detail: "Is not valid."})
+		c.found = append(c.found, domain.Field{Pointer: pointer, Code: "invalid_format", Detail: "Is not valid."})
 		return
 	}
 	for _, part := range e.JSONPointer() {
 		pointer += "/" + escapePointer(part)
 	}
 	if e.SchemaField == "properties" {
-		unknownFields(e, pointer, found)
+		c.unknownFields(e, pointer)
 		return
 	}
 	f := explain(e)
 	f.Pointer = pointer
-	*found = append(*found, f)
+	c.found = append(c.found, f)
 }
 
 // unknownFields names the fields of an object that its schema lacks. The library reports one error for
 // each, all at the object.
-func unknownFields(e *openapi3.SchemaError, pointer string, found *[]domain.Field) {
+func (c *collector) unknownFields(e *openapi3.SchemaError, pointer string) {
+	if c.named[pointer] {
+		return
+	}
+	c.named[pointer] = true
 	object, _ := e.Value.(map[string]any)
 	var names []string
 	for name := range object {
@@ -102,9 +112,7 @@ func unknownFields(e *openapi3.SchemaError, pointer string, found *[]domain.Fiel
 				f.Detail = fmt.Sprintf("There is no such field; the case counts: %q.", known)
 			}
 		}
-		if !slices.Contains(*found, f) {
-			*found = append(*found, f)
-		}
+		c.found = append(c.found, f)
 	}
 }
 
