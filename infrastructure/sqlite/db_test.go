@@ -13,7 +13,12 @@ import (
 
 func open(t *testing.T, path string) *DB {
 	t.Helper()
-	db, err := Open(path, testOptions)
+	return openWith(t, path, testOptions)
+}
+
+func openWith(t *testing.T, path string, options Options) *DB {
+	t.Helper()
+	db, err := Open(path, options)
 	if err != nil {
 		t.Fatalf("open: %v", err)
 	}

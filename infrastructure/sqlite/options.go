@@ -2,9 +2,8 @@
 // first, full synchronisation unless told otherwise, schema migrations by user_version, and the refusal,
 // untouched, of files that a newer release or another program wrote.
 //
-// There are two ways in. Open gives one native writing connection and a pool of native reading ones, which
-// is what an engine wants that counts microseconds. OpenSQL gives the same through database/sql. The package
-// knows nothing of what is stored.
+// Open gives one native writing connection and a pool of native reading ones; database/sql is left out, because
+// its users count microseconds. The package knows nothing of what is stored.
 package sqlite
 
 import (
@@ -89,10 +88,6 @@ func (o Options) dsn(path string, readOnly bool) (string, error) {
 	}
 	if o.VFS != "" {
 		query.Set("vfs", o.VFS)
-	}
-	query.Set("_txlock", "immediate")
-	if readOnly {
-		query.Set("_txlock", "deferred")
 	}
 	return "file:" + (&url.URL{Path: absolute}).EscapedPath() + "?" + query.Encode(), nil
 }

@@ -1,8 +1,6 @@
 package sqlite
 
 import (
-	"context"
-	"database/sql"
 	"errors"
 	"os"
 	"path/filepath"
@@ -17,41 +15,47 @@ var testOptions = Options{
 	},
 }
 
-func openSQL(t *testing.T, path string, options Options) (writer, reader *sql.DB) {
+// answer is what a statement yields in its first row and column; empty if there is no row.
+func answer(t *testing.T, conn *Conn, sql string) string {
 	t.Helper()
-	writer, reader, err := OpenSQL(path, options)
+	stmt, _, err := conn.Prepare(sql)
 	if err != nil {
-		t.Fatalf("open: %v", err)
+		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := errors.Join(reader.Close(), writer.Close()); err != nil {
-			t.Errorf("close: %v", err)
-		}
-	})
-	return writer, reader
+	defer stmt.Close()
+	text := ""
+	if stmt.Step() {
+		text = stmt.ColumnText(0)
+	}
+	if err := stmt.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return text
 }
 
-func TestOpenSQLReadsWhatTheWriterWrote(t *testing.T) {
-	ctx := context.Background()
+func TestReadersReadWhatTheWriterWrote(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a b?#%41.db") // every character that a URI would take for itself
-	writer, reader := openSQL(t, path, testOptions)
-	if _, err := writer.ExecContext(ctx, `INSERT INTO things(name, weight) VALUES ('anvil', 7)`); err != nil {
+	db := open(t, path)
+	if err := db.Writer().Exec(`INSERT INTO things(name, weight) VALUES ('anvil', 7)`); err != nil {
 		t.Fatalf("insert: %v", err)
 	}
-	var weight int
-	if err := reader.QueryRowContext(ctx, `SELECT weight FROM things WHERE name = 'anvil'`).Scan(&weight); err != nil || weight != 7 {
-		t.Fatalf("read %d, %v; want 7", weight, err)
+	reader, err := db.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
 	}
-	if _, err := reader.ExecContext(ctx, `DELETE FROM things`); err == nil {
+	defer db.Release(reader)
+	if weight := answer(t, reader, `SELECT weight FROM things WHERE name = 'anvil'`); weight != "7" {
+		t.Fatalf("read %q; want 7", weight)
+	}
+	if err := reader.Exec(`DELETE FROM things`); err == nil {
 		t.Error("the reader could write")
 	}
 	if _, err := os.Stat(path); err != nil {
 		t.Errorf("the file is elsewhere: %v", err)
 	}
 	for name, want := range map[string]string{"journal_mode": "wal", "synchronous": "2", "busy_timeout": "5000", "foreign_keys": "1"} {
-		var got string
-		if err := writer.QueryRowContext(ctx, "PRAGMA "+name).Scan(&got); err != nil || got != want {
-			t.Errorf("%s = %q, %v; want %q", name, got, err, want)
+		if got := answer(t, db.Writer(), "PRAGMA "+name); got != want {
+			t.Errorf("%s = %q; want %q", name, got, want)
 		}
 	}
 }
@@ -59,10 +63,9 @@ func TestOpenSQLReadsWhatTheWriterWrote(t *testing.T) {
 func TestRelaxedSynchronisesLess(t *testing.T) {
 	options := testOptions
 	options.Relaxed = true
-	writer, _ := openSQL(t, filepath.Join(t.TempDir(), "x.db"), options)
-	var got string
-	if err := writer.QueryRow("PRAGMA synchronous").Scan(&got); err != nil || got != "1" {
-		t.Errorf("synchronous = %q, %v; want 1", got, err)
+	db := openWith(t, filepath.Join(t.TempDir(), "x.db"), options)
+	if got := answer(t, db.Writer(), "PRAGMA synchronous"); got != "1" {
+		t.Errorf("synchronous = %q; want 1", got)
 	}
 }
 
@@ -70,20 +73,16 @@ func TestOlderFileIsMigrated(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x.db")
 	older := testOptions
 	older.Migrations = older.Migrations[:1]
-	writer, reader := openSQL(t, path, older)
-	if _, err := writer.Exec(`INSERT INTO things(name) VALUES ('anvil')`); err != nil {
+	db := openWith(t, path, older)
+	if err := errors.Join(db.Writer().Exec(`INSERT INTO things(name) VALUES ('anvil')`), db.Close()); err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(reader.Close(), writer.Close()); err != nil {
-		t.Fatal(err)
+	conn := open(t, path).Writer()
+	if weight := answer(t, conn, `SELECT weight FROM things`); weight != "0" {
+		t.Errorf("the new column holds %q", weight)
 	}
-	_, reader = openSQL(t, path, testOptions)
-	var weight, version int
-	if err := reader.QueryRow(`SELECT weight FROM things`).Scan(&weight); err != nil {
-		t.Errorf("the new column: %v", err)
-	}
-	if err := reader.QueryRow(`PRAGMA user_version`).Scan(&version); err != nil || version != 2 {
-		t.Errorf("version %d, %v; want 2", version, err)
+	if version := answer(t, conn, `PRAGMA user_version`); version != "2" {
+		t.Errorf("version %s; want 2", version)
 	}
 }
 
@@ -91,13 +90,11 @@ func TestFailedMigrationLeavesTheOldVersion(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x.db")
 	broken := testOptions
 	broken.Migrations = []string{testOptions.Migrations[0], `CREATE TABLE other(id INTEGER); CREATE TABLE things(id INTEGER)`}
-	if _, _, err := OpenSQL(path, broken); err == nil {
+	if _, err := Open(path, broken); err == nil {
 		t.Fatal("a broken migration passed")
 	}
-	_, reader := openSQL(t, path, testOptions)
-	var tables int
-	if err := reader.QueryRow(`SELECT count(*) FROM sqlite_schema WHERE name = 'other'`).Scan(&tables); err != nil || tables != 0 {
-		t.Errorf("%d tables of the failed migration, %v", tables, err)
+	if tables := answer(t, open(t, path).Writer(), `SELECT count(*) FROM sqlite_schema WHERE name = 'other'`); tables != "0" {
+		t.Errorf("%s tables of the failed migration", tables)
 	}
 }
 
@@ -110,11 +107,7 @@ func TestRefusedFilesStayUntouched(t *testing.T) {
 	unmarked.ApplicationID = 0
 	create := func(options Options) func(*testing.T, string) {
 		return func(t *testing.T, path string) {
-			writer, reader, err := OpenSQL(path, options)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := errors.Join(reader.Close(), writer.Close()); err != nil {
+			if err := openWith(t, path, options).Close(); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -144,7 +137,7 @@ func TestRefusedFilesStayUntouched(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, _, err = OpenSQL(path, testOptions)
+			_, err = Open(path, testOptions)
 			var tooNew *NewerError
 			var notOurs *ForeignError
 			if errors.As(err, &tooNew) != test.newer || errors.As(err, &notOurs) == test.newer {
@@ -159,18 +152,16 @@ func TestRefusedFilesStayUntouched(t *testing.T) {
 
 func TestOpeningTwiceIsSafe(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x.db")
-	first, _ := openSQL(t, path, testOptions)
-	second, _ := openSQL(t, path, testOptions)
+	first, second := open(t, path), open(t, path)
 	for range 20 {
-		for _, db := range []*sql.DB{first, second} {
-			if _, err := db.Exec(`INSERT INTO things(name) VALUES ('anvil')`); err != nil {
+		for _, db := range []*DB{first, second} {
+			if err := db.Writer().Run(insertThing); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	var n int
-	if err := first.QueryRow(`SELECT count(*) FROM things`).Scan(&n); err != nil || n != 40 {
-		t.Errorf("%d rows, %v; want 40", n, err)
+	if n := count(t, first); n != 40 {
+		t.Errorf("%d rows; want 40", n)
 	}
 }
 
