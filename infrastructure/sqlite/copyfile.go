@@ -11,6 +11,12 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
+// backupPages are copied between two looks at the context: 4 MiB.
+const backupPages = 1000
+
+// quickCheck leaves out whether indexes and tables agree.
+const quickCheck = `PRAGMA quick_check(10)`
+
 // BackupFile copies a database that another process may be writing, as it is at one moment, to a new file.
 // The source's schema is not looked at; the copy is checked and on the disk under its name when BackupFile
 // returns nil, else there is nothing of that name. An existing file is not overwritten.
@@ -44,6 +50,62 @@ func BackupFile(ctx context.Context, from, to string) (err error) {
 		return fmt.Errorf("back up %s: %w", from, err)
 	}
 	return putInPlace(ctx, partial, to)
+}
+
+// copyTo holds one read transaction over the whole copy: without it the writer's next commit would make
+// SQLite start over, again and again.
+func copyTo(ctx context.Context, conn *Conn, path string) (err error) {
+	if err := conn.Run(`BEGIN`); err != nil {
+		return err
+	}
+	defer func() {
+		conn.SetInterrupt(context.Background())
+		err = errors.Join(err, conn.Run(`ROLLBACK`))
+	}()
+	if _, err := queryInt(conn.Conn, `SELECT count(*) FROM sqlite_schema`); err != nil {
+		return err
+	}
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return err
+	}
+	// Nobody relies on the copy before it is complete and synced as a whole.
+	backup, err := conn.BackupInit("main", "file:"+(&url.URL{Path: absolute}).EscapedPath()+"?_pragma=synchronous(OFF)")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, backup.Close()) }()
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if done, err := backup.Step(backupPages); done || err != nil {
+			return err
+		}
+	}
+}
+
+func checkCopy(ctx context.Context, path, pragma string) (err error) {
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return err
+	}
+	// Immutable: no log and no shared memory come into being beside the copy.
+	conn, err := sqlite3.OpenContext(ctx, "file:"+(&url.URL{Path: absolute}).EscapedPath()+"?immutable=1&mode=ro")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	conn.SetInterrupt(ctx)
+	return integrity(conn, pragma)
+}
+
+func syncFile(path string) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(file.Sync(), file.Close())
 }
 
 // putInPlace gives a copy its name once it is known to be sound and on the disk.

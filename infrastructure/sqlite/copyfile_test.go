@@ -2,37 +2,62 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 )
 
-func TestBackupFileCopiesADatabaseInUse(t *testing.T) {
-	dir := t.TempDir()
-	db, err := Open(filepath.Join(dir, "source.db"), Options{ApplicationID: 7, Migrations: []string{"CREATE TABLE t(n INTEGER); INSERT INTO t VALUES(42)"}})
-	if err != nil {
+func TestBackupWhileWriting(t *testing.T) {
+	dir, ctx := t.TempDir(), t.Context()
+	source := filepath.Join(dir, "x.db")
+	db := open(t, source)
+	if err := db.Writer().Run(fillThings); err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close()
+	var writer sync.WaitGroup
+	stop := make(chan struct{})
+	writer.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				if err := db.Writer().Run(insertThing); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		}
+	})
 	target := filepath.Join(dir, "copy.db")
-	if err := BackupFile(context.Background(), filepath.Join(dir, "source.db"), target); err != nil {
+	if err := BackupFile(ctx, source, target); err != nil {
 		t.Fatal(err)
 	}
-	copied, err := Open(target, Options{ApplicationID: 7, Migrations: []string{"CREATE TABLE t(n INTEGER); INSERT INTO t VALUES(42)"}})
-	if err != nil {
-		t.Fatal(err)
+	close(stop)
+	writer.Wait()
+	if err := BackupFile(ctx, source, target); !errors.Is(err, os.ErrExist) {
+		t.Errorf("a second backup to the same name: %v", err)
 	}
-	if err := copied.Check(context.Background()); err != nil {
+	cancelled, cancel := context.WithCancel(ctx)
+	cancel()
+	if err := BackupFile(cancelled, source, target+"2"); err == nil {
+		t.Error("a cancelled backup passed")
+	}
+	files, err := filepath.Glob(target + "*")
+	if err != nil || len(files) != 1 {
+		t.Errorf("left behind: %v, %v", files, err)
+	}
+	restored := open(t, target)
+	if err := restored.Check(ctx); err != nil {
 		t.Error(err)
 	}
-	if err := copied.Close(); err != nil {
-		t.Error(err)
+	if n := count(t, restored); n < 50000 {
+		t.Errorf("%d rows in the copy", n)
 	}
-	if err := BackupFile(context.Background(), filepath.Join(dir, "source.db"), target); err == nil {
-		t.Error("an existing file was overwritten")
-	}
-	if err := BackupFile(context.Background(), filepath.Join(dir, "none.db"), filepath.Join(dir, "other.db")); err == nil {
-		t.Error("a missing source was copied")
+	if err := BackupFile(ctx, filepath.Join(dir, "none.db"), filepath.Join(dir, "other.db")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a missing source: %v", err)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "none.db")); !os.IsNotExist(err) {
 		t.Error("a missing source was made")

@@ -142,54 +142,6 @@ func TestTruncatingCheckpointWaitsForReadersOnly(t *testing.T) {
 	}
 }
 
-func TestBackupWhileWriting(t *testing.T) {
-	dir := t.TempDir()
-	db := open(t, filepath.Join(dir, "x.db"))
-	if err := db.Writer().Run(fillThings); err != nil {
-		t.Fatal(err)
-	}
-	var writer sync.WaitGroup
-	stop := make(chan struct{})
-	writer.Go(func() {
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-				if err := db.Writer().Run(insertThing); err != nil {
-					t.Error(err)
-					return
-				}
-			}
-		}
-	})
-	target := filepath.Join(dir, "copy.db")
-	if err := db.Backup(context.Background(), target); err != nil {
-		t.Fatal(err)
-	}
-	close(stop)
-	writer.Wait()
-	if err := db.Backup(context.Background(), target); !errors.Is(err, os.ErrExist) {
-		t.Errorf("a second backup to the same name: %v", err)
-	}
-	cancelled, cancel := context.WithCancel(context.Background())
-	cancel()
-	if err := db.Backup(cancelled, target+"2"); err == nil {
-		t.Error("a cancelled backup passed")
-	}
-	files, err := filepath.Glob(target + "*")
-	if err != nil || len(files) != 1 {
-		t.Errorf("left behind: %v, %v", files, err)
-	}
-	restored := open(t, target)
-	if err := restored.Check(context.Background()); err != nil {
-		t.Error(err)
-	}
-	if n := count(t, restored); n < 50000 {
-		t.Errorf("%d rows in the copy", n)
-	}
-}
-
 func TestCheckFindsDamage(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x.db")
 	db := open(t, path)

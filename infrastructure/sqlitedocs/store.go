@@ -108,14 +108,6 @@ func (s *Store) Close() error {
 	return s.closed
 }
 
-// Backup copies the file as it is at one moment to path, which must not exist, while the store goes on.
-func (s *Store) Backup(ctx context.Context, path string) error {
-	if err := s.db.Backup(ctx, path); err != nil {
-		return fmt.Errorf("document store: %w", err)
-	}
-	return nil
-}
-
 // Ping implements readmodels.Documents. It fails after an I/O error that ended the store's writing.
 func (s *Store) Ping(ctx context.Context) error {
 	if err := s.failure(); err != nil {

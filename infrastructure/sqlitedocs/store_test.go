@@ -158,25 +158,6 @@ func TestCloseUnderLoad(t *testing.T) {
 	}
 }
 
-// A backup is a store of its own.
-func TestBackup(t *testing.T) {
-	dir := t.TempDir()
-	store := open(t, filepath.Join(dir, "documents.db"), Options{})
-	if err := store.Ensure(t.Context(), benchmarked); err != nil {
-		t.Fatal(err)
-	}
-	fill(t, store, 100)
-	if err := store.Backup(t.Context(), filepath.Join(dir, "backup.db")); err != nil {
-		t.Fatal(err)
-	}
-	fill(t, store, 200)
-	copied := open(t, filepath.Join(dir, "backup.db"), Options{})
-	found, err := copied.Find(t.Context(), benchmarked.Name, readmodels.Find{Limit: 1000})
-	if err != nil || len(found) != 100 {
-		t.Fatalf("%d documents, %v", len(found), err)
-	}
-}
-
 // What a newer release or another program wrote is refused, and not one byte of it changes.
 func TestForeignFilesStayUntouched(t *testing.T) {
 	tests := map[string]struct {

@@ -40,16 +40,6 @@ func (l *ledger) count(name string, n int64) error {
 	return l.exec(`INSERT INTO counters(name, value) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = value + ?2`, name, n)
 }
 
-// Backup copies the log, as it is at one moment, to a new file, while everything goes on. The copy is a
-// log that Open opens. When Backup fails there is nothing at path.
-func (l *Log) Backup(ctx context.Context, path string) error {
-	err := l.db.Backup(ctx, path)
-	if errors.Is(err, sqlite.ErrClosed) {
-		return ErrClosed
-	}
-	return err
-}
-
 // check is a query that finds nothing in a sound log, and what it means if it does.
 type check struct{ query, meaning string }
 

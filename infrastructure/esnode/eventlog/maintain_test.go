@@ -14,11 +14,15 @@ import (
 )
 
 func TestBackupIsALog(t *testing.T) {
-	log := openLog(t, Options{Relaxed: true, Projections: []string{ByCategory}})
-	ctx := context.Background()
+	ctx, dir := context.Background(), t.TempDir()
+	log, err := Open(filepath.Join(dir, "events.db"), Options{Relaxed: true, Projections: []string{ByCategory}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
 	benchFill(t, log, 2000)
-	path := filepath.Join(t.TempDir(), "copy.db")
-	if err := log.Backup(ctx, path); err != nil {
+	path := filepath.Join(dir, "copy.db")
+	if err := sqlite.BackupFile(ctx, filepath.Join(dir, "events.db"), path); err != nil {
 		t.Fatal(err)
 	}
 	restored, err := Open(path, Options{})
