@@ -35,6 +35,7 @@ type TimersOptions struct {
 	Parallel int                                // how many orders are looked at side by side; 8
 	Page     int                                // how many due orders are taken from the index at once; 200
 	Fired    func(deadline Deadline, err error) // told of each order that was looked at; from several goroutines
+	Overdue  func(by time.Duration)             // told after each look at the index how long the most overdue order waits
 }
 
 // Timers looks at orders when their deadline has come. The deadlines are stored facts in an index, so a
@@ -63,6 +64,9 @@ func NewTimers(deadlines Deadlines, advance func(context.Context, string) error,
 	options.Page = cmp.Or(options.Page, 200)
 	if options.Fired == nil {
 		options.Fired = func(Deadline, error) {}
+	}
+	if options.Overdue == nil {
+		options.Overdue = func(time.Duration) {}
 	}
 	return &Timers{
 		deadlines: deadlines, advance: advance, clock: clock, options: options,
@@ -131,6 +135,7 @@ func (t *Timers) turn(ctx context.Context) (next time.Time) {
 	if err != nil {
 		return latest
 	}
+	t.options.Overdue(overdue(due, now))
 	var looking sync.WaitGroup
 	slots := make(chan struct{}, t.options.Parallel)
 	for _, d := range due {
@@ -148,6 +153,14 @@ func (t *Timers) turn(ctx context.Context) (next time.Time) {
 		return now // there is more
 	}
 	return t.earliest(now, later, latest)
+}
+
+// overdue is for how long the oldest deadline has passed.
+func overdue(due []Deadline, now time.Time) (by time.Duration) {
+	for _, d := range due {
+		by = max(by, now.Sub(d.At))
+	}
+	return by
 }
 
 // turnOf tells whether an order is to be looked at now, and remembers that it is. An order stays in the

@@ -188,3 +188,33 @@ func TestTimersSurviveASilentIndexAndManyDue(t *testing.T) {
 		}
 	})
 }
+
+// TestHowLongTheMostOverdueOrderWaits is told, and that none does any more.
+func TestHowLongTheMostOverdueOrderWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAgenda(map[string]time.Duration{"a": time.Minute, "b": 2 * time.Minute})
+		a.stays = true
+		var by time.Duration
+		ctx, cancel := context.WithCancel(t.Context())
+		timers := NewTimers(a, a.look, bubbleAlarms{}, TimersOptions{Overdue: func(d time.Duration) { by = d }})
+		ended := make(chan error, 1)
+		go func() { ended <- timers.Run(ctx) }()
+		<-time.After(10*time.Minute + time.Second)
+		synctest.Wait()
+		if by < 9*time.Minute-10*time.Second || by > 9*time.Minute+time.Second {
+			t.Errorf("overdue by %s", by)
+		}
+		a.mu.Lock()
+		a.at = nil
+		a.mu.Unlock()
+		<-time.After(10 * time.Second)
+		synctest.Wait()
+		if by != 0 {
+			t.Errorf("overdue by %s, and nothing is due", by)
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -75,7 +75,7 @@ func (g *gate) shed() error {
 func (g *gate) enter(ctx context.Context) (leave func(), err error) {
 	select {
 	case g.slots <- struct{}{}:
-		return g.entered(), nil
+		return g.leave, nil
 	default:
 	}
 	if g.tooMany(g.waiting.Add(1)) {
@@ -87,7 +87,7 @@ func (g *gate) enter(ctx context.Context) (leave func(), err error) {
 	defer timer.Stop()
 	select {
 	case g.slots <- struct{}{}:
-		return g.entered(), nil
+		return g.leave, nil
 	case <-timer.C:
 		return nil, g.shed()
 	case <-ctx.Done():
@@ -95,11 +95,7 @@ func (g *gate) enter(ctx context.Context) (leave func(), err error) {
 	}
 }
 
-func (g *gate) entered() func() {
-	g.hooks.InFlight(g.class, len(g.slots))
-	return func() {
-		g.ended()
-		<-g.slots
-		g.hooks.InFlight(g.class, len(g.slots))
-	}
+func (g *gate) leave() {
+	g.ended()
+	<-g.slots
 }

@@ -39,6 +39,7 @@ type Options struct {
 	Metrics http.Handler                      // GET /metrics; nil: 404
 	Console http.Handler                      // GET /console; nil: none
 	Ready   func(ctx context.Context) []Check // readiness, a line per dependency and read model; nil: always ready
+	Probe   func(ctx context.Context) error   // asks the event store for nothing; nil: only commands find out that it is back
 	Wrap    func(http.Handler) http.Handler   // put around everything, for tracing; nil: nothing
 	Trace   func(ctx context.Context) string  // traceparent of the request's span; nil: the request's header
 	Hooks   Hooks
@@ -89,14 +90,12 @@ type Limits struct {
 
 // Hooks are called as things happen, from many goroutines; they must be quick. Nil ones are left out.
 type Hooks struct {
-	// Served: a request was answered. Operation is "" for unknown routes.
+	// Served: a request was answered, after elapsed; a live stream when it began. Operation is "" for unknown routes.
 	Served func(operation, method string, status int, elapsed time.Duration)
 	// Shed: a request was refused before any work: class of work, and why (queue, rate, bodies, breaker, stopping).
 	Shed func(class, reason string)
 	// Denied: somebody was refused for who they are: operation, code (unauthenticated, forbidden).
 	Denied func(operation, code string)
-	// InFlight: how many requests of a class are under way.
-	InFlight func(class string, n int)
 	// Stream: live streams opened (+1) or ended (-1), and why they ended.
 	Stream func(change int, why string)
 	// Breaker: the circuit breaker of commands changed its state: closed, half-open, open.
@@ -205,9 +204,6 @@ func (h Hooks) filled() Hooks {
 	}
 	if h.Denied == nil {
 		h.Denied = func(string, string) {}
-	}
-	if h.InFlight == nil {
-		h.InFlight = func(string, int) {}
 	}
 	if h.Stream == nil {
 		h.Stream = func(int, string) {}

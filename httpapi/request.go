@@ -24,7 +24,8 @@ type request struct {
 	who         principal
 	access      access
 	began       time.Time
-	held        share // of the budget for bodies
+	held        share     // of the budget for bodies
+	opened      time.Time // when it became a live stream; zero for others
 }
 
 const requestKey = "tidemark"
@@ -101,7 +102,11 @@ func (s *Server) guarded(next echo.HandlerFunc, c echo.Context) (err error) {
 func (s *Server) served(c echo.Context, r *request) {
 	elapsed := s.options.Now().Sub(r.began)
 	status := c.Response().Status
-	s.options.Hooks.Served(r.operation, c.Request().Method, status, elapsed)
+	answered := elapsed
+	if !r.opened.IsZero() { // how long a reader stays is no time that it took to answer
+		answered = r.opened.Sub(r.began)
+	}
+	s.options.Hooks.Served(r.operation, c.Request().Method, status, answered)
 	if beforeWork(r.code) && !s.refusals.tell(s.options.Now()) {
 		return
 	}

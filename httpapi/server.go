@@ -39,6 +39,7 @@ type Server struct {
 	gates    map[string]*gate
 	budget   *budget
 	breaker  *gobreaker.CircuitBreaker[any]
+	tripped  chan struct{} // tells watchBreaker that it opened
 	proxies  []netip.Prefix
 	crossing *http.CrossOriginProtection
 	streams  *streamBook
@@ -100,7 +101,8 @@ func (s *Server) prepare() (err error) {
 	}
 	s.budget = newBudget(o.Limits.Bodies)
 	s.streams = newStreamBook(o.Limits, o.Hooks)
-	s.breaker = newBreaker(o)
+	s.tripped = make(chan struct{}, 1)
+	s.breaker = newBreaker(o, s.tripped)
 	router, err := s.routes()
 	if err != nil {
 		return err
@@ -143,6 +145,24 @@ func (s *Server) routes() (*echo.Echo, error) {
 	return e, nil
 }
 
+// UnderWay tells how many requests of each class of work are being worked on, and how many wait to be.
+func (s *Server) UnderWay() map[string][2]int {
+	classes := make(map[string][2]int, len(s.gates))
+	for class, g := range s.gates {
+		classes[class] = [2]int{len(g.slots), int(g.waiting.Load())}
+	}
+	return classes
+}
+
+// Operations lists the ids of everything that the API can be asked.
+func (s *Server) Operations() []string {
+	ids := make([]string, len(s.document.operations))
+	for i, o := range s.document.operations {
+		ids[i] = o.id
+	}
+	return ids
+}
+
 // Handler is the whole API without a listener, for tests and for other listeners.
 func (s *Server) Handler() http.Handler { return s.handler }
 
@@ -152,6 +172,7 @@ func (s *Server) Start(listener net.Listener) error {
 	if err := s.options.Validate(addr); err != nil {
 		return err
 	}
+	s.serving.Go(s.watchBreaker)
 	s.serving.Go(func() {
 		if err := s.http.Serve(unread{listener, s}); err != nil && !errors.Is(err, http.ErrServerClosed) {
 			s.failed <- fmt.Errorf("serve the API on %s: %w", addr, err)

@@ -318,6 +318,7 @@ func (l *live) write(text string) error {
 	_ = l.control.SetWriteDeadline(time.Now().Add(frameTimeout))
 	if !l.begun {
 		l.begun = true
+		requestOf(l.c).opened = l.server.options.Now()
 		h := l.c.Response().Header()
 		h.Set(echo.HeaderContentType, "text/event-stream")
 		h.Set("Cache-Control", "no-store")

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -299,5 +300,24 @@ func TestStreamsEndWithTheServerAndWithTheToken(t *testing.T) {
 		t.Error(err)
 	}
 	for ok := true; ok; _, ok = long.next() {
+	}
+}
+
+// TestAReaderWhoStaysIsNoSlowRequest: how long a stream is open is no time that it took to answer.
+func TestAReaderWhoStaysIsNoSlowRequest(t *testing.T) {
+	feed := newFeed()
+	var later atomic.Int64
+	served := make(chan time.Duration, 1)
+	w := newWorld(t, func(o *Options) {
+		o.Feed = feed
+		o.Now = func() time.Time { return time.Now().Add(time.Duration(later.Load())) }
+		o.Hooks.Served = func(_, _ string, _ int, elapsed time.Duration) { served <- elapsed }
+	})
+	l := w.listen("/v1/orders/x")
+	l.next()
+	later.Store(int64(1000 * time.Hour))
+	l.cancel()
+	if took := <-served; took > 500*time.Hour {
+		t.Errorf("it took %s", took)
 	}
 }

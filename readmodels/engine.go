@@ -213,6 +213,20 @@ func (e *Engine) WhileLive(ctx context.Context, model string, consume func(ctx c
 	return ctx.Err()
 }
 
+// Paused lists the models that an operator has paused, as far as is remembered where the records can't be read.
+func (e *Engine) Paused(ctx context.Context) (models []string) {
+	for _, m := range e.options.Models {
+		record, err := e.registry.of(ctx, m)
+		if err != nil {
+			record, _ = e.registry.remembered(m)
+		}
+		if record.Paused {
+			models = append(models, m.Name)
+		}
+	}
+	return models
+}
+
 // untilPaused returns nil when the model was paused, else why the consumer ended.
 func (e *Engine) untilPaused(ctx context.Context, m *Model, ended chan error) error {
 	tick := time.NewTicker(e.options.RegistryAge)

@@ -101,6 +101,6 @@ func (p *projection) block(ctx context.Context, event domain.Recorded, cause err
 		hook(p.g.model.Name, record)
 	}
 	p.engine.options.Logger.Error("an event can't be applied and blocks its stream", "readmodel", p.g.model.Name, "generation", p.g.number,
-		"stream", event.Stream, "revision", event.Revision, "event_id", event.ID, "reason", record.Reason)
+		"stream", event.Stream, "revision", event.Revision, "event_id", event.ID, "reason", record.Reason, "help", "tidemark readmodels blocked "+p.g.model.Name)
 	return nil
 }

@@ -11,6 +11,9 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/tidemark-dev/tidemark/infrastructure/esnode/eventlog"
+	"github.com/tidemark-dev/tidemark/infrastructure/telemetry"
 )
 
 // startAdmin serves metrics and profiles on their own listener, if one is set.
@@ -18,26 +21,70 @@ func (a *app) startAdmin() error {
 	if a.config.AdminAddr == "" {
 		return nil
 	}
-	listener, err := listen(a.config.AdminAddr, "TIDEMARK_ADMIN_ADDR")
+	admin, err := openAdmin(a.config.AdminAddr, a.metrics)
 	if err != nil {
 		return err
 	}
+	a.adminURL = admin.url
+	a.onStop("admin listener", func(context.Context) error { return admin.server.Close() }) // nobody waits for the end of a profile
+	a.background(func(context.Context) {
+		if err := admin.serve(); err != nil {
+			a.fail(err)
+		}
+	})
+	return nil
+}
+
+// admin is the listener for metrics and profiles.
+type admin struct {
+	server   *http.Server
+	listener net.Listener
+	url      string
+	failed   chan error
+}
+
+func openAdmin(addr string, metrics *telemetry.Metrics) (*admin, error) {
+	listener, err := listen(addr, "TIDEMARK_ADMIN_ADDR")
+	if err != nil {
+		return nil, err
+	}
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", a.metrics.Handler())
+	mux.Handle("GET /metrics", metrics.Handler())
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 64 << 10}
-	a.adminURL = "http://" + reachable(listener.Addr())
-	a.onStop("admin listener", func(context.Context) error { return server.Close() }) // nobody waits for the end of a profile
-	a.background(func(context.Context) {
-		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			a.fail(fmt.Errorf("the admin listener ended: %w", err))
-		}
-	})
+	return &admin{server, listener, "http://" + reachable(listener.Addr()), make(chan error, 1)}, nil
+}
+
+// serve returns when the listener is shut down, with an error if it ended by itself.
+func (a *admin) serve() error {
+	if err := a.server.Serve(a.listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("the admin listener ended: %w", err)
+	}
 	return nil
+}
+
+// nodeAdmin serves what can be told of a node that runs alone; where no listener is set it is one that does nothing.
+func (p *program) nodeAdmin(data *dataDir, log *eventlog.Log) (*admin, error) {
+	if p.config.AdminAddr == "" {
+		return &admin{server: &http.Server{ReadHeaderTimeout: time.Second}}, nil
+	}
+	metrics := telemetry.NewNodeMetrics()
+	metrics.Engine(engineState(log))
+	metrics.DataDir(data.path, dataFiles)
+	admin, err := openAdmin(p.config.AdminAddr, metrics)
+	if err != nil {
+		return nil, err
+	}
+	go func() { // ends with the server
+		if err := admin.serve(); err != nil {
+			admin.failed <- err
+		}
+	}()
+	return admin, nil
 }
 
 // certificate is a key pair that is read again when its files change.
@@ -52,12 +99,21 @@ type certificate struct {
 
 // withTLS wraps a listener. Renewed certificates are taken up without a restart; while new files can't be
 // read the old pair goes on serving.
-func withTLS(listener net.Listener, certFile, keyFile string) (net.Listener, error) {
+func withTLS(listener net.Listener, certFile, keyFile string) (net.Listener, *certificate, error) {
 	c := &certificate{certFile: certFile, keyFile: keyFile}
 	if _, err := c.current(nil); err != nil {
-		return nil, fmt.Errorf("TIDEMARK_TLS_CERT_FILE=%s can't be used: %w", certFile, err)
+		return nil, nil, fmt.Errorf("TIDEMARK_TLS_CERT_FILE=%s can't be used: %w", certFile, err)
 	}
-	return tls.NewListener(listener, &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.current, NextProtos: []string{"http/1.1"}}), nil
+	return tls.NewListener(listener, &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.current, NextProtos: []string{"http/1.1"}}), c, nil
+}
+
+// ends is when the certificate that callers are shown ends; zero if it can't be told.
+func (c *certificate) ends() time.Time {
+	pair, err := c.current(nil)
+	if err != nil || pair.Leaf == nil {
+		return time.Time{}
+	}
+	return pair.Leaf.NotAfter
 }
 
 // current gives the pair, looking at the files at most once a second.

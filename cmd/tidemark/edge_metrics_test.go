@@ -3,13 +3,18 @@ package main
 import (
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/tidemark-dev/tidemark/infrastructure/telemetry"
 )
 
 // monitoring is the folder of what ships for Prometheus and Grafana.
@@ -38,9 +43,14 @@ func scraped(text string) series {
 
 var (
 	metricName = regexp.MustCompile(`\b(?:tidemark|process|go)_[a-z_]+\b`)
-	byLabels   = regexp.MustCompile(`\bby \(([a-z_, ]+)\)`)
-	selector   = regexp.MustCompile(`\b([a-z_]+)=~?"`)
+	byLabels   = regexp.MustCompile(`\b(?:by|on) \(([a-z_, ]+)\)`)
+	selected   = regexp.MustCompile(`\b([a-z_]+)\{([^}]*)\}`)
+	selector   = regexp.MustCompile(`\b([a-z_]+)(?:!=|=~|=)"`)
+	ruled      = regexp.MustCompile(`(?m)- alert: (\w+)\s+expr: (?:\|\n((?:          .*\n)+)|(.+))`)
 )
+
+// ofPrometheus are the labels that a scrape adds.
+var ofPrometheus = map[string]bool{"instance": true, "job": true}
 
 // expressions are the PromQL expressions of the alerts and of the dashboard, with where they are from.
 func expressions(t *testing.T) map[string]string {
@@ -50,8 +60,8 @@ func expressions(t *testing.T) map[string]string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, m := range regexp.MustCompile(`- alert: (\w+)\s+expr: (.+)`).FindAllStringSubmatch(string(alerts), -1) {
-		found["alert "+m[1]] = m[2]
+	for _, m := range ruled.FindAllStringSubmatch(string(alerts), -1) {
+		found["alert "+m[1]] = m[2] + m[3]
 	}
 	if len(found) != strings.Count(string(alerts), "- alert:") {
 		t.Fatalf("%d alerts have an expression", len(found))
@@ -96,32 +106,125 @@ func TestAlertsAndDashboardAskForWhatIsThere(t *testing.T) {
 		return have["tidemark_fulfilment_steps_total"] != nil && have["tidemark_readmodel_delay_seconds_bucket"] != nil
 	})
 	have := scrape()
+	maps.Copy(have, whatOthersServe(t))
 	for where, expression := range expressions(t) {
-		names := metricName.FindAllString(expression, -1)
-		if len(names) != 1 {
-			t.Errorf("%s: %d metrics", where, len(names))
-			continue
-		}
-		labels, ok := have[names[0]]
-		if !ok {
-			t.Errorf("%s: nothing is called %s", where, names[0])
-			continue
-		}
-		asked := selector.FindAllStringSubmatch(expression, -1)
-		for _, by := range byLabels.FindAllStringSubmatch(expression, -1) {
-			for label := range strings.SplitSeq(by[1], ", ") {
-				asked = append(asked, []string{"", label})
-			}
-		}
-		for _, label := range asked {
-			if !labels[label[1]] {
-				t.Errorf("%s: %s has no label %s", where, names[0], label[1])
-			}
-		}
+		asks(t, have, where, expression)
 	}
 	for _, name := range []string{"tidemark_readmodel_lag_events", "tidemark_readmodel_lag_seconds"} {
 		if !have[name]["readmodel"] {
 			t.Errorf("%s has no label readmodel", name)
+		}
+	}
+}
+
+// whatOthersServe are metrics that only some processes have.
+func whatOthersServe(t *testing.T) series {
+	t.Helper()
+	metrics := telemetry.NewNodeMetrics()
+	metrics.Certificate(time.Now)
+	answer := httptest.NewRecorder()
+	metrics.Handler().ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	return scraped(answer.Body.String())
+}
+
+// asks holds an expression against what is there.
+func asks(t *testing.T, have series, where, expression string) {
+	t.Helper()
+	names := metricName.FindAllString(expression, -1)
+	if len(names) == 0 {
+		t.Errorf("%s asks for nothing", where)
+	}
+	all := map[string]bool{}
+	for _, name := range names {
+		if _, ok := have[name]; !ok {
+			t.Errorf("%s: nothing is called %s", where, name)
+		}
+		maps.Copy(all, have[name])
+	}
+	for _, s := range selected.FindAllStringSubmatch(expression, -1) {
+		for _, label := range selector.FindAllStringSubmatch(s[2], -1) {
+			if !have[s[1]][label[1]] {
+				t.Errorf("%s: %s has no label %s", where, s[1], label[1])
+			}
+		}
+	}
+	for _, by := range byLabels.FindAllStringSubmatch(expression, -1) {
+		for label := range strings.SplitSeq(by[1], ", ") {
+			if !all[label] && !ofPrometheus[label] {
+				t.Errorf("%s: nothing in it has a label %s", where, label)
+			}
+		}
+	}
+}
+
+// TestEveryAlertIsProvedInTroubleAndInPeace: promtool runs the cases where it is there; that there are cases is held here.
+func TestEveryAlertIsProvedInTroubleAndInPeace(t *testing.T) {
+	alerts, err := os.ReadFile(filepath.Join(monitoring, "alerts.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cases, err := os.ReadFile(filepath.Join(monitoring, "alerts_test.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range ruled.FindAllStringSubmatch(string(alerts), -1) {
+		peace := regexp.MustCompile(`alertname: ` + m[1] + `, exp_alerts: \[\]`)
+		trouble := regexp.MustCompile(`alertname: ` + m[1] + `\n +exp_alerts: \[\{exp_labels`)
+		if !peace.Match(cases) || !trouble.Match(cases) {
+			t.Errorf("%s has no case for peace and trouble", m[1])
+		}
+	}
+}
+
+// TestThePanelsOfTheDashboard: each is drawn, in a place of its own, from the data source that is chosen.
+func TestThePanelsOfTheDashboard(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(monitoring, "dashboard.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var dashboard struct {
+		SchemaVersion int
+		Templating    struct{ List []struct{ Name, Type string } }
+		Panels        []struct {
+			ID          int
+			Title, Type string
+			Datasource  struct{ UID string }
+			GridPos     struct{ X, Y, W, H int }
+			FieldConfig struct{ Defaults struct{ Unit string } }
+			Targets     []struct{ Expr, LegendFormat, RefID string }
+		}
+	}
+	if err := json.Unmarshal(text, &dashboard); err != nil {
+		t.Fatal(err)
+	}
+	if l := dashboard.Templating.List; dashboard.SchemaVersion < 36 || len(l) != 1 || l[0].Name != "datasource" || l[0].Type != "datasource" {
+		t.Errorf("schema %d, variables %v", dashboard.SchemaVersion, l)
+	}
+	ids, places := map[int]bool{}, map[[2]int]string{}
+	for _, p := range dashboard.Panels {
+		if ids[p.ID] {
+			t.Errorf("%s: another panel has its id", p.Title)
+		}
+		ids[p.ID] = true
+		for x := range p.GridPos.W {
+			for y := range p.GridPos.H {
+				place := [2]int{p.GridPos.X + x, p.GridPos.Y + y}
+				if places[place] != "" || place[0] >= 24 {
+					t.Fatalf("%s lies over %q", p.Title, places[place])
+				}
+				places[place] = p.Title
+			}
+		}
+		if p.Type == "row" {
+			continue
+		}
+		if p.FieldConfig.Defaults.Unit == "" || p.Datasource.UID != "${datasource}" || len(p.Targets) == 0 {
+			t.Errorf("%s has no unit, data source or query", p.Title)
+		}
+		for _, target := range p.Targets {
+			if target.LegendFormat == "" || target.RefID == "" {
+				t.Errorf("%s: %s has no name", p.Title, target.Expr)
+			}
 		}
 	}
 }

@@ -127,7 +127,7 @@ func TestACertificateThatCannotBeUsedEndsTheStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer listener.Close()
-	if _, err := withTLS(listener, pair.cert, pair.key); err == nil || !strings.Contains(err.Error(), "TIDEMARK_TLS_CERT_FILE") {
+	if _, _, err := withTLS(listener, pair.cert, pair.key); err == nil || !strings.Contains(err.Error(), "TIDEMARK_TLS_CERT_FILE") {
 		t.Errorf("a key of another certificate: %v", err)
 	}
 }

@@ -72,6 +72,11 @@ func (p *program) runNode(ctx context.Context, advertise string) (err error) {
 		return plainOpen(data.file(logFile), err)
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
+	admin, err := p.nodeAdmin(data, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, admin.server.Close()) }()
 
 	ctx, shutdown := context.WithCancel(ctx)
 	defer shutdown()
@@ -87,9 +92,13 @@ func (p *program) runNode(ctx context.Context, advertise string) (err error) {
 	}
 	fmt.Fprintf(p.out, "The node is ready after %s.\n\n  connect    esdb://%s?tls=false%s\n  data       %s\n",
 		time.Since(began).Round(time.Millisecond), reach, p.config.openNode(), data.file(logFile))
+	if admin.url != "" {
+		fmt.Fprintf(p.out, "  metrics    %s/metrics\n", admin.url)
+	}
 	select {
 	case <-ctx.Done():
 	case err = <-served:
+	case err = <-admin.failed:
 	case <-log.Failed():
 		err = fmt.Errorf("the event log takes nothing any more: %w", log.Err())
 	}

@@ -134,7 +134,7 @@ func (p *process) awaitAddresses() {
 	p.t.Helper()
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
 		a, err := publishedAddresses(p.data)
-		if err == nil && a.API != "" {
+		if err == nil && a.API+a.Node != "" {
 			p.api, p.node = newAPIClient(a.API, ""), a.Node
 			return
 		}

@@ -104,6 +104,7 @@ func (a *app) lags() []telemetry.ModelLag {
 	return list
 }
 
+// groupStates are those of our own groups: what else the event store has is its owner's, and could be any number.
 func (a *app) groupStates() []telemetry.GroupState {
 	ctx, cancel := context.WithTimeout(a.life, scrapeWithin)
 	defer cancel()
@@ -111,9 +112,19 @@ func (a *app) groupStates() []telemetry.GroupState {
 	if err != nil {
 		return nil
 	}
-	list := make([]telemetry.GroupState, len(groups))
-	for i, g := range groups {
-		list[i] = telemetry.GroupState{Name: g.Group, Parked: g.Parked, InFlight: g.InFlight, Consumers: g.Consumers}
+	paused := map[string]bool{}
+	for _, name := range a.engine.Paused(ctx) {
+		paused[a.groupName(name)] = true
+	}
+	ours := map[string]bool{}
+	for _, f := range a.following() {
+		ours[f.Group] = true
+	}
+	list := make([]telemetry.GroupState, 0, len(ours))
+	for _, g := range groups {
+		if ours[g.Group] {
+			list = append(list, telemetry.GroupState{Name: g.Group, Parked: g.Parked, InFlight: g.InFlight, Consumers: g.Consumers, Paused: paused[g.Group]})
+		}
 	}
 	return list
 }

@@ -26,6 +26,9 @@ const (
 	identityFile  = "identity"
 )
 
+// dataFiles are those that grow.
+var dataFiles = []string{logFile, logFile + "-wal", documentsFile, documentsFile + "-wal"}
+
 // reachWithin bounds how long a start waits for stores that are elsewhere.
 const reachWithin = 15 * time.Second
 
@@ -37,6 +40,7 @@ func (a *app) openStores(ctx context.Context) error {
 			return err
 		}
 		a.data = data
+		a.metrics.DataDir(data.path, dataFiles)
 		a.onStop("data directory", func(context.Context) error { return data.Close() })
 	}
 	connection := a.config.Eventstore
@@ -74,6 +78,7 @@ func (a *app) openNode() (string, error) {
 		return "", errors.Join(plainOpen(a.data.file(logFile), err), closed(listener.Close()))
 	}
 	a.onStop("event log", func(context.Context) error { return log.Close() })
+	a.metrics.Engine(engineState(log))
 	node, err := esnode.New(log, esnode.Options{Log: a.log})
 	if err != nil {
 		return "", errors.Join(err, closed(listener.Close()))
@@ -96,6 +101,14 @@ func (a *app) openNode() (string, error) {
 		a.nodeAddr = reach
 	}
 	return "esdb://" + reach + "?tls=false", nil
+}
+
+// engineState tells metrics how a log is.
+func engineState(log *eventlog.Log) func() telemetry.EngineState {
+	return func() telemetry.EngineState {
+		s := log.Stats()
+		return telemetry.EngineState{Events: s.Events, Commits: s.Commits, CommitTime: s.CommitTime, Queued: s.Queued}
+	}
 }
 
 // builtinProjections run in the embedded node from its first start, as in compose.yaml.
@@ -199,7 +212,9 @@ func (a *app) storeHooks() esdb.Hooks {
 		Abandoned:    a.metrics.Abandoned,
 		Outcome:      a.metrics.Answered,
 		Subscribed:   func(group string) { a.followed.Store(group, true) },
-		Connected:    func() { a.metrics.Reconnected("client") },
+		Connected:    func() { a.metrics.Connected(true); a.metrics.Reconnected("client") },
+		Disconnected: func(error) { a.metrics.Connected(false) },
+		Panicked:     a.metrics.Panicked,
 		Resubscribed: func(subscription string, _ error) { a.metrics.Reconnected(subscription) },
 	}
 }

@@ -41,19 +41,16 @@ func (a *app) openReadSide() {
 				}
 			},
 			Document: a.metrics.Delay,
-			Blocked: func(model string, blocked readmodels.Blocked) {
-				a.log.Error("a stream is blocked in a read model", "readmodel", model, "stream", blocked.Stream, "revision", blocked.Revision,
-					"reason", blocked.Reason, "help", "tidemark readmodels blocked "+model)
-			},
 			Breaker: func(open bool) {
 				a.metrics.BreakerOpen("read store", open)
 				a.log.Warn("the circuit breaker of queries changed", "open", open)
 			},
-			Swept: func(model string, streams int) {
-				a.log.Info("the sweep found events that no delivery had brought", "readmodel", model, "streams", streams)
-			},
+			Swept: a.metrics.Swept,
 		},
 	})
+	for _, model := range a.engine.Models() {
+		a.metrics.Swept(model.Name, 0)
+	}
 	a.onStop("read models", func(context.Context) error { a.engine.Stop(); return nil })
 }
 
@@ -99,9 +96,11 @@ func (a *app) openAPI(listener net.Listener) error {
 	}
 	scheme := "http://"
 	if a.config.TLSCertFile != "" {
-		if listener, err = withTLS(listener, a.config.TLSCertFile, a.config.TLSKeyFile); err != nil {
+		var shown *certificate
+		if listener, shown, err = withTLS(listener, a.config.TLSCertFile, a.config.TLSKeyFile); err != nil {
 			return err
 		}
+		a.metrics.Certificate(shown.ends)
 		scheme = "https://"
 	}
 	options := httpapi.Options{
@@ -109,7 +108,7 @@ func (a *app) openAPI(listener net.Listener) error {
 		Groups: a.store, Following: a.following(),
 		Auth:      a.config.auth(),
 		RateLimit: limit, RequestTimeout: a.config.RequestTimeout, TrustedProxies: a.config.TrustedProxies, CORSOrigins: a.config.CorsOrigins,
-		Ready: a.ready, Wrap: telemetry.TraceRequests, Trace: telemetry.TraceParent, Logger: a.log, Now: machineClock{}.Now,
+		Ready: a.ready, Probe: a.store.Ping, Wrap: telemetry.TraceRequests, Trace: telemetry.TraceParent, Logger: a.log, Now: machineClock{}.Now,
 		Console: consoleHandler(),
 		Hooks: httpapi.Hooks{
 			Served: func(operation, _ string, status int, elapsed time.Duration) {
@@ -117,6 +116,7 @@ func (a *app) openAPI(listener net.Listener) error {
 			},
 			Shed:     func(_, reason string) { a.metrics.Shed(reason) },
 			Denied:   func(operation, _ string) { a.metrics.Denied(operation) },
+			Stream:   a.metrics.Stream,
 			Breaker:  func(state string) { a.metrics.BreakerOpen("event store", state != "closed") }, // half-open lets one through
 			Panicked: func(string) { a.metrics.Panicked() },
 		},
@@ -131,6 +131,8 @@ func (a *app) openAPI(listener net.Listener) error {
 	if err != nil {
 		return err
 	}
+	a.metrics.Serves(server.Operations())
+	a.metrics.UnderWay(server.UnderWay)
 	a.url = scheme + reachable(listener.Addr())
 	a.server, a.listener = server, listener
 	a.onStop("API", a.drainAPI)
@@ -235,12 +237,25 @@ func (a *app) startWorkers() {
 		},
 	})
 	timers = application.NewTimers(deadlines{a.engine.Reader()}, process.Advance, machineClock{}, application.TimersOptions{
-		Fired: func(application.Deadline, error) { a.metrics.TimerFired("order") },
+		Fired: a.timerFired, Overdue: a.metrics.TimersOverdue,
 	})
 	a.background(func(ctx context.Context) { a.ended(ctx, "timers", timers.Run(ctx)) })
 	a.background(func(ctx context.Context) {
 		a.ended(ctx, "fulfilment", a.store.Consume(ctx, application.FulfilmentGroup(), batching, telemetry.Deliveries("fulfil", process.Handle)))
 	})
+}
+
+// timerFired counts an order that was looked at. A store that is away is told of elsewhere, and the order is looked
+// at again in any case.
+func (a *app) timerFired(deadline application.Deadline, err error) {
+	a.metrics.TimerFired(err)
+	switch domain.KindOf(err) {
+	case domain.KindUnavailable, domain.KindUnknown, domain.KindConflict:
+	default:
+		if err != nil && a.life.Err() == nil {
+			a.log.Warn("an order whose deadline has come could not be moved on", "order_id", deadline.OrderID, "error", err)
+		}
+	}
 }
 
 // ended ends the process if a worker did, unless it was told to.

@@ -27,6 +27,7 @@ func (s *Store) Consume(ctx context.Context, group domain.Group, batching applic
 	c := &consumer{store: s, group: group, batching: batching, handle: handle, log: s.log.With("group", group.Name),
 		pace: backoff{shortest: 20 * time.Millisecond, longest: s.options.Backoff}}
 	pause := backoff{shortest: 50 * time.Millisecond, longest: s.options.Backoff}
+	var broke nagging
 	for {
 		err := c.subscribe(ctx, pause.reset)
 		made := false
@@ -41,7 +42,7 @@ func (s *Store) Consume(ctx context.Context, group domain.Group, batching applic
 		case made:
 			continue
 		}
-		c.log.Warn("a subscription broke off and starts again", "error", err)
+		broke.warn(c.log, "a subscription broke off and starts again", "error", err)
 		s.hooks.resubscribed(group.Name, err)
 		if !pause.wait(ctx) {
 			return ctx.Err()
@@ -58,6 +59,7 @@ type consumer struct {
 	pace     backoff // between batches of which nothing succeeded
 	was      bool    // the group was there before
 	lost     bool    // and somebody took it away
+	again    nagging // about events that are delivered again
 }
 
 // create makes the missing group. If it was there before, somebody is probably resetting it: a pause
@@ -230,6 +232,7 @@ func (c *consumer) handled(ctx context.Context, batch []domain.Delivery) []error
 	first := batch[0]
 	attrs := []any{"stream", first.Stream, "revision", first.Revision, "event_id", first.ID, "error", err}
 	if panicked, ok := errors.AsType[*panicError](err); ok {
+		c.store.hooks.panicked()
 		attrs = append(attrs, "stack", string(panicked.stack))
 	}
 	c.log.Error("the handler of an event failed without an outcome; it is delivered again", attrs...)
@@ -303,7 +306,7 @@ func (c *consumer) answer(ctx context.Context, subscription *client.PersistentSu
 	if ctx.Err() != nil {
 		return context.Cause(ctx) // stopping: whoever subscribes next gets them
 	}
-	c.log.Warn("events are delivered again", "events", len(a.retry), "error", a.cause)
+	c.again.warn(c.log, "events are delivered again", "events", len(a.retry), "error", a.cause)
 	if !c.pace.wait(ctx) {
 		return context.Cause(ctx)
 	}

@@ -215,6 +215,7 @@ type Hooks struct {
 	Delivered    func(group string, events int)
 	Outcome      func(group, outcome string, events int) // outcome is ack, retry or park
 	Resubscribed func(subscription string, cause error)  // cause of the drop; a group's name or "tail"
+	Panicked     func()                                  // a handler did
 }
 
 func (h *Hooks) called(operation string, took time.Duration, err error) {
@@ -244,6 +245,12 @@ func (h *Hooks) delivered(group string, events int) {
 func (h *Hooks) outcome(group, outcome string, events int) {
 	if h.Outcome != nil && events > 0 {
 		h.Outcome(group, outcome, events)
+	}
+}
+
+func (h *Hooks) panicked() {
+	if h.Panicked != nil {
+		h.Panicked()
 	}
 }
 

@@ -42,6 +42,7 @@ func (s *Store) tail(ctx context.Context, from domain.From, prefixes []string, h
 	t := &follower{store: s, prefixes: prefixes, handle: handle, position: from.Position}
 	located := !from.End
 	pause := backoff{shortest: 50 * time.Millisecond, longest: s.options.Backoff}
+	var broke nagging
 	for {
 		var err error
 		if !located {
@@ -61,7 +62,7 @@ func (s *Store) tail(ctx context.Context, from domain.From, prefixes []string, h
 		if s.life.Err() != nil {
 			return unavailable(errClosed)
 		}
-		s.log.Warn("the tail of the log broke off and starts again", "position", t.position, "error", err)
+		broke.warn(s.log, "the tail of the log broke off and starts again", "position", t.position, "error", err)
 		s.hooks.resubscribed("tail", err)
 		if !pause.wait(ctx) {
 			return ctx.Err()

@@ -17,6 +17,7 @@ type GroupState struct {
 	Name             string
 	Parked, InFlight int64
 	Consumers        int
+	Paused           bool // on purpose: nobody is meant to consume it
 }
 
 // Observe makes the registry ask for lag and groups at each scrape. Either function may be nil; they
@@ -39,7 +40,8 @@ var (
 	parked      = prometheus.NewDesc("tidemark_subscription_parked_events", "Events put aside by the event store.", []string{"group"}, nil)
 	inFlight    = prometheus.NewDesc("tidemark_subscription_in_flight_events", "Events delivered and not yet settled.", []string{"group"}, nil)
 	consumers   = prometheus.NewDesc("tidemark_subscription_consumers", "Consumers connected to the group.", []string{"group"}, nil)
-	descriptors = []*prometheus.Desc{lagEvents, lagSeconds, blocked, rate, stalled, parked, inFlight, consumers}
+	paused      = prometheus.NewDesc("tidemark_subscription_paused", "1 while an operator has paused the group's read model, so that nobody is meant to consume it.", []string{"group"}, nil)
+	descriptors = []*prometheus.Desc{lagEvents, lagSeconds, blocked, rate, stalled, parked, inFlight, consumers, paused}
 )
 
 // Describe implements prometheus.Collector.
@@ -60,11 +62,7 @@ func (o *observer) Collect(to chan<- prometheus.Metric) {
 			gauge(lagSeconds, l.Seconds, l.Name)
 			gauge(blocked, float64(l.Blocked), l.Name)
 			gauge(rate, l.EventsPerSecond, l.Name)
-			value := 0.0
-			if l.Stalled {
-				value = 1
-			}
-			gauge(stalled, value, l.Name)
+			gauge(stalled, number(l.Stalled), l.Name)
 		}
 	}
 	if o.groups != nil {
@@ -72,6 +70,7 @@ func (o *observer) Collect(to chan<- prometheus.Metric) {
 			gauge(parked, float64(g.Parked), g.Name)
 			gauge(inFlight, float64(g.InFlight), g.Name)
 			gauge(consumers, float64(g.Consumers), g.Name)
+			gauge(paused, number(g.Paused), g.Name)
 		}
 	}
 }

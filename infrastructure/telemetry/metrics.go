@@ -31,15 +31,28 @@ type Metrics struct {
 	reconnects      *prometheus.CounterVec
 	processSteps    *prometheus.CounterVec
 	timersFired     *prometheus.CounterVec
+	timersOverdue   prometheus.Gauge
+	swept           *prometheus.CounterVec
+	streams         prometheus.Gauge
+	streamsEnded    *prometheus.CounterVec
+	connected       prometheus.Gauge
 	breakerOpen     *prometheus.GaugeVec
 	projectorPanics prometheus.Counter
 }
 
 var quick = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}
 
-// NewMetrics makes the registry with the metrics of the Go runtime and of the process.
-func NewMetrics() *Metrics {
+// NewNodeMetrics makes a registry with the metrics of the Go runtime and of the process, for a node that runs alone.
+// Only Engine and DataDir may be called besides Handler: such a process does nothing else that is counted.
+func NewNodeMetrics() *Metrics {
 	m := &Metrics{registry: prometheus.NewRegistry()}
+	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewBuildInfoCollector())
+	return m
+}
+
+// NewMetrics makes the registry with every metric of a process of the service.
+func NewMetrics() *Metrics {
+	m := NewNodeMetrics()
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		c := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "tidemark", Name: name, Help: help}, labels)
 		m.registry.MustRegister(c)
@@ -52,7 +65,7 @@ func NewMetrics() *Metrics {
 		return h
 	}
 	m.requests = counter("http_requests_total", "Requests answered.", "operation", "status")
-	m.requestSeconds = histogram("http_request_seconds", "Time from the request's first byte to the answer.", quick, "operation")
+	m.requestSeconds = histogram("http_request_seconds", "Time from the request's first byte to the answer, of a live stream until it began.", quick, "operation")
 	m.shed = counter("http_shed_total", "Requests refused before work, by reason.", "reason")
 	m.denied = counter("http_denied_total", "Requests refused for who asked, by operation.", "operation")
 	m.storeSeconds = histogram("eventstore_call_seconds", "Calls to the event store.", quick, "call", "outcome")
@@ -68,13 +81,25 @@ func NewMetrics() *Metrics {
 	m.snapshots = counter("snapshots_total", "Snapshots that were taken, that could not be (failed), and that were there but not used (ignored).", "outcome")
 	m.reconnects = counter("eventstore_reconnects_total", "Clients and subscriptions replaced after they died.", "what")
 	m.processSteps = counter("fulfilment_steps_total", "Steps of fulfilment processes by outcome.", "step", "outcome")
-	m.timersFired = counter("timers_fired_total", "Deadlines that were carried out.", "kind")
-	m.breakerOpen = prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "tidemark", Name: "breaker_open", Help: "1 while a circuit breaker refuses calls."}, []string{"store"})
-	m.projectorPanics = prometheus.NewCounter(prometheus.CounterOpts{Namespace: "tidemark", Name: "recovered_panics_total", Help: "Panics that were turned into failures."})
-	m.registry.MustRegister(m.breakerOpen, m.projectorPanics, collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewBuildInfoCollector())
+	m.timersFired = counter("timers_fired_total", "Orders that were looked at because their deadline had come: done, or failed and looked at again.", "outcome")
+	m.swept = counter("readmodel_swept_streams_total", "Streams whose events the sweep took up because no delivery had brought them.", "readmodel")
+	m.streamsEnded = counter("http_live_streams_ended_total", "Live streams that ended: for the reader, for being slow, for stopping, or for an error.", "why")
+	m.gauges()
 	m.begin()
 	return m
+}
+
+// gauges makes what goes up and down, and the counter without labels.
+func (m *Metrics) gauges() {
+	gauge := func(name, help string) prometheus.GaugeOpts {
+		return prometheus.GaugeOpts{Namespace: "tidemark", Name: name, Help: help}
+	}
+	m.timersOverdue = prometheus.NewGauge(gauge("timers_overdue_seconds", "How long the most overdue order waits to be looked at or to move on."))
+	m.streams = prometheus.NewGauge(gauge("http_live_streams", "Live streams that are open."))
+	m.connected = prometheus.NewGauge(gauge("eventstore_connected", "1 while this process has a connection to the event store."))
+	m.breakerOpen = prometheus.NewGaugeVec(gauge("breaker_open", "1 while a circuit breaker refuses calls."), []string{"store"})
+	m.projectorPanics = prometheus.NewCounter(prometheus.CounterOpts{Namespace: "tidemark", Name: "recovered_panics_total", Help: "Panics that were turned into failures."})
+	m.registry.MustRegister(m.timersOverdue, m.streams, m.connected, m.breakerOpen, m.projectorPanics)
 }
 
 // begin makes the series of what may go wrong before it does: an increase from nothing is none to
@@ -91,8 +116,21 @@ func (m *Metrics) begin() {
 	for _, outcome := range []string{"taken", "failed", "ignored"} {
 		m.snapshots.WithLabelValues(outcome)
 	}
+	for _, outcome := range []string{"done", "failed"} {
+		m.timersFired.WithLabelValues(outcome)
+	}
+	m.storeSeconds.WithLabelValues("append", "unknown")
 	m.BreakerOpen("event store", false)
 	m.BreakerOpen("read store", false)
+}
+
+// Serves names the operations of the API: each may answer 500, and refuse somebody.
+func (m *Metrics) Serves(operations []string) {
+	m.requests.WithLabelValues("", "500") // unknown routes
+	for _, operation := range operations {
+		m.requests.WithLabelValues(operation, "500")
+		m.denied.WithLabelValues(operation)
+	}
 }
 
 // Handler serves the metrics in the Prometheus format.
@@ -121,6 +159,15 @@ func (m *Metrics) Answered(group, outcome string, events int) {
 func (m *Metrics) Request(operation, status string, took time.Duration) {
 	m.requests.WithLabelValues(operation, status).Inc()
 	m.requestSeconds.WithLabelValues(operation).Observe(took.Seconds())
+}
+
+// Stream counts a live stream that opened (+1) or ended (-1), and why it ended. How long it was open is the
+// reader's choice, so it is no time of a request.
+func (m *Metrics) Stream(change int, why string) {
+	m.streams.Add(float64(change))
+	if change < 0 {
+		m.streamsEnded.WithLabelValues(why).Inc()
+	}
 }
 
 // Shed counts a request refused before work.
@@ -161,16 +208,37 @@ func (m *Metrics) Reconnected(what string) { m.reconnects.WithLabelValues(what).
 // Step counts a step of a fulfilment process.
 func (m *Metrics) Step(step, outcome string) { m.processSteps.WithLabelValues(step, outcome).Inc() }
 
-// TimerFired counts a deadline that was carried out.
-func (m *Metrics) TimerFired(kind string) { m.timersFired.WithLabelValues(kind).Inc() }
+// TimerFired counts an order that was looked at because its deadline had come.
+func (m *Metrics) TimerFired(err error) {
+	if err != nil {
+		m.timersFired.WithLabelValues("failed").Inc()
+		return
+	}
+	m.timersFired.WithLabelValues("done").Inc()
+}
+
+// TimersOverdue says for how long the most overdue order waits.
+func (m *Metrics) TimersOverdue(by time.Duration) { m.timersOverdue.Set(by.Seconds()) }
+
+// Swept counts streams that the sweep took up.
+func (m *Metrics) Swept(readmodel string, streams int) {
+	m.swept.WithLabelValues(readmodel).Add(float64(streams))
+}
+
+// Connected says whether there is a connection to the event store.
+func (m *Metrics) Connected(yes bool) { m.connected.Set(number(yes)) }
 
 // BreakerOpen says whether a store's circuit breaker refuses calls.
 func (m *Metrics) BreakerOpen(store string, open bool) {
-	value := 0.0
-	if open {
-		value = 1
+	m.breakerOpen.WithLabelValues(store).Set(number(open))
+}
+
+// number is how metrics say yes and no.
+func number(yes bool) float64 {
+	if yes {
+		return 1
 	}
-	m.breakerOpen.WithLabelValues(store).Set(value)
+	return 0
 }
 
 // Panicked counts a recovered panic.
