@@ -166,7 +166,8 @@ func TestWithoutKeysOnlyThisMachineIsServed(t *testing.T) {
 	if err := (Options{RateLimit: -1, Auth: Auth{JWKS: "https://login.example/keys"}}).Validate("0.0.0.0:80"); err == nil {
 		t.Error("no rate limit beyond loopback")
 	}
-	w := newWorld(t)
+	w := newWorld(t, func(o *Options) { o.Metrics = http.NotFoundHandler() })
+	w.send("GET", "/metrics", "", "Host", "evil.example").expect(http.StatusForbidden, "forbidden")
 	for _, host := range []string{"evil.example", "evil.example:8080", "127.0.0.1.evil.example", "192.168.1.5:8080", "0.0.0.0:8080"} {
 		w.send("GET", "/v1/board", "", "Host", host).expect(http.StatusForbidden, "forbidden")
 		w.send("POST", "/v1/orders/"+someOrder+"/confirm", "", "Host", host).expect(http.StatusForbidden, "forbidden")

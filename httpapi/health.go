@@ -26,12 +26,7 @@ func (s *Server) healthz(c echo.Context, _ operation, _ *request) error {
 // the house is made of.
 func (s *Server) readyz(c echo.Context, _ operation, r *request) error {
 	c.Response().Header().Set("Cache-Control", "no-store")
-	ctx, cancel := context.WithTimeout(c.Request().Context(), readyTimeout)
-	defer cancel()
-	var checks []Check
-	if s.options.Ready != nil {
-		checks = s.options.Ready(ctx)
-	}
+	checks := s.checks(c.Request().Context())
 	ready := !s.stopping.Load()
 	for _, check := range checks {
 		ready = ready && check.Status != "failed"
@@ -50,10 +45,29 @@ func (s *Server) readyz(c echo.Context, _ operation, r *request) error {
 	return writeJSON(c, http.StatusOK, health{Status: "ready", Checks: checks})
 }
 
+// checks asks every dependency, once for all who want to know at the same time: everybody may, as often as they
+// like, and each dependency would pay for it.
+func (s *Server) checks(ctx context.Context) []Check {
+	if s.options.Ready == nil {
+		return nil
+	}
+	checks, _, _ := s.asking.Do("", func() (any, error) {
+		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), readyTimeout) // others wait for it, too
+		defer cancel()
+		return s.options.Ready(bounded), nil
+	})
+	return checks.([]Check)
+}
+
 // metrics hands over to the handler that was put in; without one there is nothing here.
 func (s *Server) metrics(c echo.Context, _ operation, _ *request) error {
 	if s.options.Metrics == nil {
 		return fail("not_found", "There is nothing at this path.")
+	}
+	if s.keeper.open {
+		if err := s.sameSite(c.Request()); err != nil {
+			return err
+		}
 	}
 	s.options.Metrics.ServeHTTP(c.Response(), c.Request())
 	return nil

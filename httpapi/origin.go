@@ -119,6 +119,20 @@ func (s *Server) clientIP(r *http.Request) string {
 	return ip
 }
 
+// networkOf is what an address is told apart by when many requests come from there: a connection to the
+// Internet comes with 2^64 addresses of version 6, and each would be a caller of its own.
+func networkOf(ip string) string {
+	addr, err := netip.ParseAddr(ip)
+	if err != nil || addr.Unmap().Is4() {
+		return ip
+	}
+	network, err := addr.WithZone("").Prefix(64)
+	if err != nil {
+		return ip
+	}
+	return network.String()
+}
+
 func (s *Server) proxied(ip string) bool {
 	addr, err := netip.ParseAddr(ip)
 	return err == nil && slices.ContainsFunc(s.proxies, func(p netip.Prefix) bool { return p.Contains(addr.Unmap()) })

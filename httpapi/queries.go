@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -32,15 +33,13 @@ func (s *Server) tell(screen readmodels.Screen) handler {
 		if wantsEvents(c.Request()) {
 			return s.stream(c, o, r, screen, q)
 		}
-		class, wait := classQuery, q.ask.Wait
+		enter, wait := s.gates[classQuery].enter, time.Duration(0)
 		if q.waits {
-			class = classWait
-		} else {
-			wait = 0
+			enter, wait = func(ctx context.Context) (func(), error) { return s.waits.enterAs(ctx, r.who.caller()) }, q.ask.Wait
 		}
 		ctx, cancel := s.bounded(c, wait)
 		defer cancel()
-		leave, err := s.gates[class].enter(ctx)
+		leave, err := enter(ctx)
 		if err != nil {
 			return err
 		}

@@ -183,7 +183,7 @@ func (s *Server) serve(o operation, handle handler) echo.HandlerFunc {
 		if err := s.letIn(c, o, r, class); err != nil {
 			return err
 		}
-		r.held = s.shareOf(r.who)
+		r.held = share{budget: s.budget, caller: r.who.caller()}
 		defer r.held.giveBack()
 		if class == classQuery && hasBody(c.Request()) {
 			return fail("malformed_request", "A GET takes no body.")
@@ -198,7 +198,7 @@ func (s *Server) letIn(c echo.Context, o operation, r *request, class string) er
 	r.who = who
 	key := "sub:" + who.subject
 	if err != nil {
-		key = "ip:" + c.RealIP()
+		key = "ip:" + networkOf(c.RealIP())
 	}
 	if !who.trusted {
 		if seconds, ok := s.limiter.take(key); !ok {
@@ -222,12 +222,13 @@ func (s *Server) letIn(c echo.Context, o operation, r *request, class string) er
 	return err
 }
 
-// shareOf is what a caller's request may hold of the budget for bodies. Where there are no keys all callers are one.
-func (s *Server) shareOf(who principal) share {
-	if who.trusted {
-		return share{budget: s.budget}
+// caller is whose part of what is shared a request takes; empty for nobody's: where there are no keys all
+// callers are one.
+func (p principal) caller() string {
+	if p.trusted {
+		return ""
 	}
-	return share{budget: s.budget, caller: who.subject}
+	return p.subject
 }
 
 // hasBody says whether a request has content, without waiting for more than its first byte.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 	"github.com/sony/gobreaker/v2"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/tidemark-dev/tidemark/readmodels"
 )
@@ -37,12 +38,14 @@ type Server struct {
 	keeper   *keeper
 	limiter  *limiter
 	gates    map[string]*gate
+	waits    *turns
 	budget   *budget
 	breaker  *gobreaker.CircuitBreaker[any]
 	tripped  chan struct{} // tells watchBreaker that it opened
 	proxies  []netip.Prefix
 	crossing *http.CrossOriginProtection
 	streams  *streamBook
+	asking   singleflight.Group // for readiness
 
 	handler  http.Handler
 	http     *http.Server
@@ -95,10 +98,10 @@ func (s *Server) prepare() (err error) {
 	s.gates = map[string]*gate{
 		classCommand: newGate(classCommand, o.Limits.Commands, o.Limits, o.Hooks),
 		classQuery:   newGate(classQuery, o.Limits.Queries, o.Limits, o.Hooks),
-		classWait:    newGate(classWait, o.Limits.Waits, o.Limits, o.Hooks),
 		classImport:  newGate(classImport, o.Limits.Imports, o.Limits, o.Hooks),
 		classBody:    newGate(classBody, largeAtOnce, o.Limits, o.Hooks),
 	}
+	s.waits = newTurns(newGate(classWait, o.Limits.Waits, o.Limits, o.Hooks))
 	s.budget = newBudget(o.Limits.Bodies)
 	s.streams = newStreamBook(o.Limits, o.Hooks)
 	s.tripped = make(chan struct{}, 1)

@@ -69,6 +69,31 @@ func TestEachPrincipalHasItsRate(t *testing.T) {
 	w.send("GET", "/healthz", "").expect(http.StatusOK, "")
 }
 
+// Addresses of version 6 come by the network: whoever has one has all of it.
+func TestAddressesOfOneNetworkAreOneCaller(t *testing.T) {
+	for ip, want := range map[string]string{
+		"192.0.2.7": "192.0.2.7", "::ffff:192.0.2.7": "::ffff:192.0.2.7", "2001:db8:1:2:3:4:5:6": "2001:db8:1:2::/64", "2001:db8:1:2::9": "2001:db8:1:2::/64",
+		"fe80::1%eth0": "fe80::/64", "": "", "nonsense": "nonsense",
+	} {
+		if got := networkOf(ip); got != want {
+			t.Errorf("%s is of %s, want %s", ip, got, want)
+		}
+	}
+	w := newIssuer(t).secured(func(o *Options) { o.RateLimit, o.RateBurst, o.TrustedProxies = 0.001, 5, []string{"192.0.2.0/24"} })
+	ask := func(ip string) int { return w.send("GET", "/v1/board", "", "X-Forwarded-For", ip).Code }
+	for n := range 5 {
+		if got := ask(fmt.Sprintf("2001:db8::%x", n)); got != http.StatusUnauthorized {
+			t.Fatalf("%d", got)
+		}
+	}
+	if got := ask("2001:db8::ffff"); got != http.StatusTooManyRequests {
+		t.Errorf("another address of the network: %d", got)
+	}
+	if got := ask("2001:db8:0:1::1"); got != http.StatusUnauthorized {
+		t.Errorf("another network: %d", got)
+	}
+}
+
 func TestLoopbackWithoutKeysHasNoRate(t *testing.T) {
 	w := newWorld(t, func(o *Options) { o.RateLimit = 1 })
 	for range 50 {
