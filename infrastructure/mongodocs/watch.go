@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -11,6 +12,9 @@ import (
 
 	"github.com/tidemark-dev/tidemark/readmodels"
 )
+
+// awaitChange is how long the server waits for a change before it says that there is none.
+const awaitChange = time.Second
 
 var errWatchEnded = errors.New("the collection was dropped or renamed")
 
@@ -25,7 +29,7 @@ func (s *Store) Watch(ctx context.Context, collection string, changed func(ids [
 		{{Key: "$match", Value: bson.D{{Key: "operationType", Value: bson.D{{Key: "$in", Value: bson.A{"insert", "replace", "update", "drop", "rename", "invalidate"}}}}}}},
 		{{Key: "$project", Value: bson.D{{Key: "documentKey", Value: 1}}}},
 	}
-	stream, err := s.db.Collection(collection).Watch(ctx, pipeline, options.ChangeStream().SetBatchSize(idsPerCommand))
+	stream, err := s.db.Collection(collection).Watch(ctx, pipeline, options.ChangeStream().SetBatchSize(idsPerCommand).SetMaxAwaitTime(awaitChange))
 	if err != nil {
 		if hasCode(err, codeUnknownStage, codeNotReplicaSet, codeNotImplemented, codeCommandUnsupported) {
 			return fmt.Errorf("watch %s: %w: %w", collection, errors.ErrUnsupported, err)
@@ -35,7 +39,14 @@ func (s *Store) Watch(ctx context.Context, collection string, changed func(ids [
 	defer func() { _ = stream.Close(context.WithoutCancel(ctx)) }() // the client's timeout bounds it
 	changed(nil)
 	var ids []string
-	for stream.Next(ctx) {
+	for {
+		// Next would take all of the silence for one call and give up when the client's timeout is over.
+		if !stream.TryNext(ctx) {
+			if stream.Err() != nil || stream.ID() == 0 {
+				return s.watchEnded(ctx, stream.Err())
+			}
+			continue
+		}
 		if id, ok := stream.Current.Lookup("documentKey", fieldID).StringValueOK(); ok {
 			ids = append(ids, id)
 		}
@@ -44,7 +55,6 @@ func (s *Store) Watch(ctx context.Context, collection string, changed func(ids [
 			ids = nil
 		}
 	}
-	return s.watchEnded(ctx, stream.Err())
 }
 
 func (s *Store) watchEnded(ctx context.Context, err error) error {
