@@ -46,7 +46,7 @@ type Options struct {
 	Logger  *slog.Logger     // default: silent
 	Now     func() time.Time // default time.Now
 
-	headerTimeout, bodyTimeout time.Duration // tests can't wait for the defaults
+	headerTimeout, bodyTimeout, settled time.Duration // tests can't wait for the defaults
 }
 
 // Follower names a consumer group of ours with the stream prefixes that it takes.
@@ -86,18 +86,22 @@ type Limits struct {
 	Queue     int           // waiting for a slot, per class; default 12 × its slots
 	QueueWait time.Duration // longest wait for a slot; who would wait longer is refused at once; default 400 ms
 	Bodies    int64         // bytes of the bodies of all requests that are held at once, of one caller's a quarter; what exceeds it is refused at once; default 64 MiB
+
+	Connections int // that are open; idle ones make room for new ones; default 8192
 }
 
 // Hooks are called as things happen, from many goroutines; they must be quick. Nil ones are left out.
 type Hooks struct {
 	// Served: a request was answered, after elapsed; a live stream when it began. Operation is "" for unknown routes.
 	Served func(operation, method string, status int, elapsed time.Duration)
-	// Shed: a request was refused before any work: class of work, and why (queue, rate, bodies, breaker, stopping).
+	// Shed: a request was refused before any work: class of work, and why (queue, rate, bodies, connections, breaker, stopping).
 	Shed func(class, reason string)
 	// Denied: somebody was refused for who they are: operation, code (unauthenticated, forbidden).
 	Denied func(operation, code string)
 	// Stream: live streams opened (+1) or ended (-1), and why they ended.
 	Stream func(change int, why string)
+	// Connections: so many were opened (+1) or closed (-1). Called one at a time.
+	Connections func(change int)
 	// Breaker: the circuit breaker of commands changed its state: closed, half-open, open.
 	Breaker func(state string)
 	// Panicked: a handler panicked; the request was answered with a plain 500.
@@ -182,6 +186,8 @@ func (o Options) withDefaults() Options {
 	o.Limits.PerClient = cmp.Or(o.Limits.PerClient, 16)
 	o.Limits.QueueWait = cmp.Or(o.Limits.QueueWait, 400*time.Millisecond)
 	o.Limits.Bodies = cmp.Or(o.Limits.Bodies, 64<<20)
+	o.Limits.Connections = cmp.Or(o.Limits.Connections, maxConnections)
+	o.settled = cmp.Or(o.settled, settledAfter)
 	if o.Feed == nil && o.Reader != nil {
 		o.Feed = readerFeed{o.Reader}
 	}
@@ -207,6 +213,9 @@ func (h Hooks) filled() Hooks {
 	}
 	if h.Stream == nil {
 		h.Stream = func(int, string) {}
+	}
+	if h.Connections == nil {
+		h.Connections = func(int) {}
 	}
 	if h.Breaker == nil {
 		h.Breaker = func(string) {}

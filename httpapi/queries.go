@@ -142,6 +142,8 @@ const (
 	classImport  = "import"
 	classStream  = "stream"
 	classBody    = "body" // reading what is in a large body
+
+	classConnection = "connection" // without a gate
 )
 
 func classOf(o operation) string {

@@ -26,6 +26,7 @@ type request struct {
 	began       time.Time
 	held        share     // of the budget for bodies
 	opened      time.Time // when it became a live stream; zero for others
+	crowded     bool      // it came over a connection that has a spare place only
 }
 
 const requestKey = "tidemark"
@@ -58,6 +59,9 @@ func (s *Server) begin(next echo.HandlerFunc) echo.HandlerFunc {
 		h := c.Response().Header()
 		h.Set("X-Request-Id", r.id)
 		h.Set("X-Correlation-Id", r.correlation)
+		if r.crowded = crowded(c.Request().Context()); r.crowded {
+			h.Set("Connection", "close")
+		}
 		control := http.NewResponseController(c.Response())
 		if c.Request().ContentLength != 0 {
 			_ = control.SetReadDeadline(time.Now().Add(s.options.bodyTimeout)) // not every writer has deadlines
@@ -176,6 +180,10 @@ func (s *Server) serve(o operation, handle handler) echo.HandlerFunc {
 			s.options.Hooks.Shed(class, "stopping")
 			c.Response().Header().Set("Connection", "close")
 			return fail("stopping", "The service is stopping; nothing was done.")
+		}
+		if r.crowded {
+			s.options.Hooks.Shed(class, "connections")
+			return fail("overloaded", "There are too many connections; nothing was done.")
 		}
 		if g := s.gates[class]; g != nil && g.full() {
 			return g.shed()

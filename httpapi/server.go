@@ -40,6 +40,7 @@ type Server struct {
 	gates    map[string]*gate
 	waits    *turns
 	budget   *budget
+	conns    *connections
 	breaker  *gobreaker.CircuitBreaker[any]
 	tripped  chan struct{} // tells watchBreaker that it opened
 	proxies  []netip.Prefix
@@ -106,6 +107,7 @@ func (s *Server) prepare() (err error) {
 	s.streams = newStreamBook(o.Limits, o.Hooks)
 	s.tripped = make(chan struct{}, 1)
 	s.breaker = newBreaker(o, s.tripped)
+	s.conns = newConnections(o.Limits.Connections, spareConnections(o.Limits.Connections), o.settled, o.Hooks)
 	router, err := s.routes()
 	if err != nil {
 		return err
@@ -123,6 +125,7 @@ func (s *Server) prepare() (err error) {
 		// One request a connection at a time, so that every bound on requests also bounds what connections can ask for.
 		TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){},
 	}
+	s.conns.watch(s.http)
 	return nil
 }
 

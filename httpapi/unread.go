@@ -79,6 +79,9 @@ func (w *secureWire) ConnectionState() tls.ConnectionState {
 	return w.secure.ConnectionState()
 }
 
+// NetConn is the connection below TLS.
+func (w *secureWire) NetConn() net.Conn { return w.secure.NetConn() }
+
 // plainHTTP says whether what came in place of a TLS record looks like a request without TLS.
 func plainHTTP(begin [5]byte) bool {
 	switch string(begin[:]) {

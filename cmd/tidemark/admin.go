@@ -10,11 +10,31 @@ import (
 	"net/http/pprof"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
+	"github.com/tidemark-dev/tidemark/httpapi"
 	"github.com/tidemark-dev/tidemark/infrastructure/esnode/eventlog"
 	"github.com/tidemark-dev/tidemark/infrastructure/telemetry"
 )
+
+// adminConnections bounds the admin listener; scrapers and people with a profiler are few.
+const adminConnections = 64
+
+// maxConnections bounds the public listener.
+const maxConnections = 8192
+
+// connectionsOf leaves half of the files that the process may have open to the stores, which can't do without.
+func connectionsOf(files uint64) int { return int(max(16, min(maxConnections, files/2))) }
+
+// openFiles is how many files the process may have open. Go has raised that to what the system allows.
+func openFiles() uint64 {
+	var limit syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
+		return 2 * maxConnections
+	}
+	return limit.Cur
+}
 
 // startAdmin serves metrics and profiles on their own listener, if one is set.
 func (a *app) startAdmin() error {
@@ -56,6 +76,9 @@ func openAdmin(addr string, metrics *telemetry.Metrics) (*admin, error) {
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 64 << 10}
+	httpapi.BoundConnections(server, adminConnections, httpapi.Hooks{
+		Shed: func(_, reason string) { metrics.Shed(reason) }, Connections: metrics.Connections("admin", adminConnections),
+	})
 	return &admin{server, listener, "http://" + reachable(listener.Addr()), make(chan error, 1)}, nil
 }
 

@@ -103,7 +103,9 @@ func (a *app) openAPI(listener net.Listener) error {
 		a.metrics.Certificate(shown.ends)
 		scheme = "https://"
 	}
+	most := connectionsOf(openFiles())
 	options := httpapi.Options{
+		Limits:   httpapi.Limits{Connections: most},
 		Commands: a.service, Screens: readmodels.Screens(), Reader: a.engine.Reader(), Models: a.engine.Operations(),
 		Groups: a.store, Following: a.following(),
 		Auth:      a.config.auth(),
@@ -114,11 +116,12 @@ func (a *app) openAPI(listener net.Listener) error {
 			Served: func(operation, _ string, status int, elapsed time.Duration) {
 				a.metrics.Request(operation, strconv.Itoa(status), elapsed)
 			},
-			Shed:     func(_, reason string) { a.metrics.Shed(reason) },
-			Denied:   func(operation, _ string) { a.metrics.Denied(operation) },
-			Stream:   a.metrics.Stream,
-			Breaker:  func(state string) { a.metrics.BreakerOpen("event store", state != "closed") }, // half-open lets one through
-			Panicked: func(string) { a.metrics.Panicked() },
+			Shed:        func(_, reason string) { a.metrics.Shed(reason) },
+			Connections: a.metrics.Connections("api", most),
+			Denied:      func(operation, _ string) { a.metrics.Denied(operation) },
+			Stream:      a.metrics.Stream,
+			Breaker:     func(state string) { a.metrics.BreakerOpen("event store", state != "closed") }, // half-open lets one through
+			Panicked:    func(string) { a.metrics.Panicked() },
 		},
 	}
 	if a.config.AdminAddr == "" && httpapi.IsLoopback(a.config.HTTPAddr) {

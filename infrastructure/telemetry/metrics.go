@@ -16,6 +16,8 @@ type Metrics struct {
 	requests        *prometheus.CounterVec
 	requestSeconds  *prometheus.HistogramVec
 	shed            *prometheus.CounterVec
+	connections     *prometheus.GaugeVec
+	maxConnections  *prometheus.GaugeVec
 	denied          *prometheus.CounterVec
 	storeSeconds    *prometheus.HistogramVec
 	docsSeconds     *prometheus.HistogramVec
@@ -43,10 +45,14 @@ type Metrics struct {
 var quick = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}
 
 // NewNodeMetrics makes a registry with the metrics of the Go runtime and of the process, for a node that runs alone.
-// Only Engine and DataDir may be called besides Handler: such a process does nothing else that is counted.
+// Only Engine, DataDir, Shed and Connections may be called besides Handler: such a process does nothing else that is counted.
 func NewNodeMetrics() *Metrics {
 	m := &Metrics{registry: prometheus.NewRegistry()}
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewBuildInfoCollector())
+	m.shed = prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "tidemark", Name: "http_shed_total", Help: "Requests refused before work, and connections refused, by reason."}, []string{"reason"})
+	m.connections = prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "tidemark", Name: "http_connections", Help: "Connections that are open, by listener: api or admin."}, []string{"listener"})
+	m.maxConnections = prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "tidemark", Name: "http_connections_max", Help: "Connections that may be open, by listener; idle ones make room for new ones."}, []string{"listener"})
+	m.registry.MustRegister(m.shed, m.connections, m.maxConnections)
 	return m
 }
 
@@ -66,7 +72,6 @@ func NewMetrics() *Metrics {
 	}
 	m.requests = counter("http_requests_total", "Requests answered.", "operation", "status")
 	m.requestSeconds = histogram("http_request_seconds", "Time from the request's first byte to the answer, of a live stream until it began.", quick, "operation")
-	m.shed = counter("http_shed_total", "Requests refused before work, by reason.", "reason")
 	m.denied = counter("http_denied_total", "Requests refused for who asked, by operation.", "operation")
 	m.storeSeconds = histogram("eventstore_call_seconds", "Calls to the event store.", quick, "call", "outcome")
 	m.docsSeconds = histogram("documents_call_seconds", "Calls to the document store.", quick, "call", "outcome")
@@ -105,7 +110,7 @@ func (m *Metrics) gauges() {
 // begin makes the series of what may go wrong before it does: an increase from nothing is none to
 // Prometheus, so an alert would miss the first of them.
 func (m *Metrics) begin() {
-	for _, reason := range []string{"queue", "rate", "bodies", "breaker", "stopping"} {
+	for _, reason := range []string{"queue", "rate", "bodies", "connections", "breaker", "stopping"} {
 		m.shed.WithLabelValues(reason)
 	}
 	for _, category := range []string{"order", "product", "inventory", "account", "fulfilment"} {
@@ -172,6 +177,13 @@ func (m *Metrics) Stream(change int, why string) {
 
 // Shed counts a request refused before work.
 func (m *Metrics) Shed(reason string) { m.shed.WithLabelValues(reason).Inc() }
+
+// Connections gives the callback for connections of a listener that are opened and closed, of which there may be most.
+func (m *Metrics) Connections(listener string, most int) func(change int) {
+	m.maxConnections.WithLabelValues(listener).Set(float64(most))
+	open := m.connections.WithLabelValues(listener)
+	return func(change int) { open.Add(float64(change)) }
+}
 
 // Denied counts a request refused for who asked.
 func (m *Metrics) Denied(operation string) { m.denied.WithLabelValues(operation).Inc() }
