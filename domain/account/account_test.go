@@ -37,7 +37,7 @@ func withdrawn(n int64, order string) account.Withdrawn {
 	return account.Withdrawn{Amount: n, Currency: "EUR", OrderID: order}
 }
 func credited(n int64, order string) account.Credited {
-	return account.Credited{Amount: n, Currency: "EUR", OrderID: order}
+	return account.Credited{Amount: n, Currency: "EUR", OrderID: order, Reason: "back"}
 }
 
 func deposit(d account.Deposited) decision {
@@ -116,7 +116,7 @@ func TestDecisions(t *testing.T) {
 
 		{"credit", rich, credit(credited(5, "")), events{credited(5, "")}, ""},
 		{"credit nothing", rich, credit(credited(0, "")), nil, "invalid_request"},
-		{"credit dollars", rich, credit(account.Credited{Amount: 1, Currency: "USD"}), nil, "currency_mismatch"},
+		{"credit dollars", rich, credit(account.Credited{Amount: 1, Currency: "USD", Reason: "back"}), nil, "currency_mismatch"},
 		{"credit when closed", closed, credit(credited(1, "")), nil, "account_closed"},
 		{"credit nowhere", nil, credit(credited(1, "")), nil, "not_found"},
 		{"undo", paid, credit(credited(60, "o")), events{credited(60, "o")}, ""},
@@ -148,6 +148,7 @@ func TestWordsAreBounded(t *testing.T) {
 	for _, err := range []error{
 		second(a.Deposit(account.Deposited{Amount: 1, Currency: "EUR", Reference: long})),
 		second(a.Credit(account.Credited{Amount: 1, Currency: "EUR", Reason: long})),
+		second(a.Credit(account.Credited{Amount: 1, Currency: "EUR", Reason: " "})),
 	} {
 		if domain.KindOf(err) != domain.KindInvalid {
 			t.Error(err)

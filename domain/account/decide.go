@@ -22,7 +22,7 @@ func Open(o Opened) ([]domain.Event, error) {
 
 // Deposit adds money. Codes: account_closed, currency_mismatch.
 func (a Account) Deposit(d Deposited) ([]domain.Event, error) {
-	if err := a.movable(d.Amount, d.Currency, d.Reference, ""); err != nil {
+	if err := a.movable(d.Amount, d.Currency, d.Reference, "", false); err != nil {
 		return nil, err
 	}
 	if err := a.fits(d.Amount); err != nil {
@@ -34,7 +34,7 @@ func (a Account) Deposit(d Deposited) ([]domain.Event, error) {
 // Withdraw takes money out. Where it pays for an order it is the only payment of that order: the same
 // again is the same payment. Codes: account_closed, currency_mismatch, insufficient_funds, already_paid.
 func (a Account) Withdraw(w Withdrawn) ([]domain.Event, error) {
-	if err := a.movable(w.Amount, w.Currency, w.Reference, ""); err != nil {
+	if err := a.movable(w.Amount, w.Currency, w.Reference, "", false); err != nil {
 		return nil, err
 	}
 	if paid, ok := a.Payment(w.OrderID); ok && w.OrderID != "" {
@@ -55,7 +55,7 @@ func (a Account) Withdraw(w Withdrawn) ([]domain.Event, error) {
 // Credit gives money back. Where it undoes the payment of an order it must match that payment; the same
 // again is the same credit. Codes: account_closed, currency_mismatch, not_paid.
 func (a Account) Credit(c Credited) ([]domain.Event, error) {
-	if err := a.movable(c.Amount, c.Currency, c.Reference, c.Reason); err != nil {
+	if err := a.movable(c.Amount, c.Currency, c.Reference, c.Reason, c.OrderID == ""); err != nil {
 		return nil, err
 	}
 	if c.OrderID != "" {
@@ -84,12 +84,13 @@ func (a Account) Close() ([]domain.Event, error) {
 	return []domain.Event{Closed{}}, nil
 }
 
-func (a Account) movable(amount int64, currency, reference, reason string) error {
+// movable says why an amount can't be moved; a credit says why it is given.
+func (a Account) movable(amount int64, currency, reference, reason string, credit bool) error {
 	var found domain.Findings
 	found.Range("/amount", amount, 1, domain.MaxAmount)
 	found.Currency("/currency", currency)
 	found.Text("/reference", reference, false, MaxReference)
-	found.Text("/reason", reason, false, MaxReason)
+	found.Text("/reason", reason, credit, MaxReason)
 	if err := found.Err(); err != nil {
 		return err
 	}
