@@ -104,6 +104,12 @@ func eachEvent(path string, do func(number int64, raw codec.Raw) error) error {
 	return scanner.Err()
 }
 
+// runEvents and runBytes bound the lines that are appended together. Stores take 1 MiB in one append.
+const (
+	runEvents = 100
+	runBytes  = 512 << 10
+)
+
 // importEvents appends runs of lines of one stream together. An interrupted import is repeated as it is:
 // what is there already is recognised event by event.
 func (p *program) importEvents(ctx context.Context, store *esdb.Store, path string, total int64) error {
@@ -111,22 +117,24 @@ func (p *program) importEvents(ctx context.Context, store *esdb.Store, path stri
 	bar := shown.add("events", total)
 	defer func() { bar.finish(); shown.wait() }()
 	var run []codec.Raw
+	size := 0
 	flush := func() error {
 		if len(run) == 0 {
 			return nil
 		}
 		err := appendRun(ctx, store, run)
 		bar.increment(int64(len(run)))
-		run = run[:0]
+		run, size = run[:0], 0
 		return err
 	}
 	err := eachEvent(path, func(_ int64, raw codec.Raw) error {
-		if len(run) > 0 && (run[0].Stream != raw.Stream || len(run) == 100) {
+		bytes := len(raw.Data) + len(raw.Metadata)
+		if len(run) > 0 && (run[0].Stream != raw.Stream || len(run) == runEvents || size+bytes > runBytes) {
 			if err := flush(); err != nil {
 				return err
 			}
 		}
-		run = append(run, raw)
+		run, size = append(run, raw), size+bytes
 		return nil
 	})
 	if err = errors.Join(err, flush()); err != nil {

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/google/uuid"
 )
 
 // TestALogTravels exports a log, tampers with copies of it, and imports it into another store.
@@ -66,6 +68,29 @@ func TestALogTravels(t *testing.T) {
 	}
 	mustRun(t, exitFailed, from, "events", "show", "order-none")
 	mustRun(t, exitUsage, from, "events")
+}
+
+// TestALogWithLargeEventsTravels although a hundred of them are more than a store takes at once.
+func TestALogWithLargeEventsTravels(t *testing.T) {
+	t.Parallel()
+	const events = 60
+	var text strings.Builder
+	encoder, stream := json.NewEncoder(&text), "account-"+uuid.NewString()
+	for i := range int64(events) {
+		line := eventLine{Stream: stream, Revision: i, ID: uuid.NewString(), Type: "Deposited", Metadata: json.RawMessage(`{"schemaVersion":2}`),
+			Data: json.RawMessage(`{"amount":5,"currency":"EUR","reference":"` + strings.Repeat("x", 20_000) + `"}`)}
+		if err := encoder.Encode(line); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path, target := filepath.Join(t.TempDir(), "export"), "TIDEMARK_DATA_DIR="+t.TempDir()
+	if err := os.WriteFile(path, []byte(text.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	mustRun(t, 0, target, "events", "import", path, "--yes")
+	if out := mustRun(t, 0, target, "events", "verify"); !strings.Contains(out, "60 events in 1 streams") {
+		t.Error(out)
+	}
 }
 
 func mustRun(t *testing.T, want int, env string, args ...string) string {
