@@ -215,7 +215,7 @@ func (e *Engine) watchDocuments(life context.Context, watcher Watcher, g generat
 		serving, err := e.whileServing(life, g, ended)
 		cancel()
 		if !serving {
-			<-ended
+			err = <-ended // with the end that it was given
 		}
 		if errors.Is(err, errors.ErrUnsupported) {
 			e.mu.Lock()

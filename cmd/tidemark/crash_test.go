@@ -55,6 +55,7 @@ func TestKillNineLosesNothingAcknowledged(t *testing.T) {
 	if state.Balance != deposits+1 {
 		t.Errorf("balance %d after %d deposits of 1", state.Balance, deposits+1)
 	}
+	p.holdInvariants()
 	if code := p.interrupt(); code != 0 {
 		t.Errorf("exit code %d after SIGTERM\n%s", code, p.output())
 	}

@@ -125,7 +125,7 @@ func TestEveryOperationOnTheRealStores(t *testing.T) {
 	if log == "" || documents == "" {
 		t.Skip("TIDEMARK_TEST_EVENTSTORE and TIDEMARK_TEST_MONGODB don't both name a server")
 	}
-	acceptance(startEdge(t, edgeOptions{store: log, config: func(c *Config) { c.Documents = documents }}))
+	acceptance(startEdge(t, edgeOptions{store: log, shared: true, config: func(c *Config) { c.Documents = documents }}))
 }
 
 func acceptance(e *edge) {

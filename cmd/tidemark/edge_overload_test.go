@@ -236,7 +236,7 @@ func TestOverloadCostsLittleGoodput(t *testing.T) {
 	}
 	p := startProcess(t, t.TempDir(), nil, "TIDEMARK_LOG_LEVEL=info", "TIDEMARK_LOG_FORMAT=json")
 	stepAside(t)
-	e := &edge{t: t, app: &app{url: p.api.base}}
+	e := p.edge()
 	s := e.furnish("ann")
 	body := fmt.Sprintf(`{"customerId":"ann","accountId":%q,"currency":"EUR","items":[{"sku":%q,"quantity":1,"unitPrice":450}]}`, s.account, s.sku)
 	l := load{addr: strings.TrimPrefix(p.api.base, "http://"), request: fmt.Appendf(nil,

@@ -31,7 +31,7 @@ func TestALongOutageHealsByItself(t *testing.T) {
 	node := startCommandNode(t)
 	w := newWire(t, node.node.Addr().String())
 	p := startProcess(t, t.TempDir(), nil, "TIDEMARK_EVENTSTORE=esdb://"+w.listener.Addr().String()+"?tls=false", "TIDEMARK_LOG_LEVEL=warn")
-	e := &edge{t: t, app: &app{url: p.api.base}}
+	e := p.edge()
 	s := e.furnish("ann")
 	screens := []string{"/v1/orders/" + s.order, "/v1/board", "/v1/accounts/" + s.account, "/v1/inventory/" + s.sku}
 	e.shown(screens...)

@@ -89,7 +89,7 @@ func TestOneTraceFromTheRequestToTheScreens(t *testing.T) {
 	t.Parallel()
 	collecting := startSpanCollector(t)
 	p := startProcess(t, t.TempDir(), nil, "OTEL_EXPORTER_OTLP_ENDPOINT="+collecting.url, "OTEL_BSP_SCHEDULE_DELAY=50")
-	e := &edge{t: t, app: &app{url: p.api.base}}
+	e := p.edge()
 	s := e.furnish("ann")
 	p.await("the process has seen what came before", func() bool { return collecting.under("")["fulfil order-"+s.order] != nil })
 	const traceID, caller = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -141,7 +141,7 @@ func TestOneTraceFromTheRequestToTheScreens(t *testing.T) {
 func TestACollectorThatIsAwayCostsNoRequest(t *testing.T) {
 	t.Parallel()
 	p := startProcess(t, t.TempDir(), nil, "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:1", "OTEL_BSP_SCHEDULE_DELAY=50")
-	e := &edge{t: t, app: &app{url: p.api.base}}
+	e := p.edge()
 	s := e.furnish("ann")
 	e.shown("/v1/orders/" + s.order)
 	if code := p.interrupt(); code != exitDone {

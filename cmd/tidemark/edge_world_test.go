@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime/pprof"
 	"strings"
 	"sync"
 	"testing"
@@ -35,6 +36,8 @@ type edge struct {
 	secret    []byte // not nil: callers need tokens
 	token     string
 	storeWait time.Duration // how long the event store may be silent; 0: as in production
+	witness   *witness
+	shared    bool
 	mu        sync.Mutex
 }
 
@@ -53,6 +56,7 @@ func (e *edge) shown(paths ...string) {
 type edgeOptions struct {
 	keys   bool   // callers need tokens
 	store  string // connection string of an event store that is elsewhere
+	shared bool   // that store's log is others' too, so that its end says nothing of this test
 	data   string // directory; a fresh one
 	config func(*Config)
 }
@@ -64,7 +68,7 @@ func startEdge(t *testing.T, o edgeOptions) *edge {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &edge{t: t}
+	e := &edge{t: t, witness: newWitness(), shared: o.shared}
 	config.HTTPAddr, config.NodeAddr, config.DataDir = "127.0.0.1:0", "off", o.data
 	if config.DataDir == "" {
 		config.DataDir = t.TempDir()
@@ -91,10 +95,16 @@ func startEdge(t *testing.T, o edgeOptions) *edge {
 	return e
 }
 
+// edge is a process seen from outside.
+func (p *process) edge() *edge {
+	return &edge{t: p.t, app: &app{url: p.api.base}, witness: newWitness()}
+}
+
 // start wires the program as newApp does, with faults between the engine and its documents.
 func (e *edge) start() {
 	e.t.Helper()
-	ctx := context.Background()
+	ctx := e.witness.begin()
+	defer pprof.SetGoroutineLabels(context.Background())
 	a := &app{config: e.config, role: roleAll, log: slog.New(slog.DiscardHandler), metrics: telemetry.NewMetrics(), fatal: make(chan error, 1)}
 	a.life, a.end = context.WithCancel(ctx)
 	a.storeWait = e.storeWait
@@ -108,7 +118,7 @@ func (e *edge) start() {
 	if err := a.openStores(ctx); err != nil {
 		e.t.Fatal(err)
 	}
-	e.documents = documentstest.NewFaulty(a.documents, documentstest.Faults{})
+	e.documents = documentstest.NewFaulty(e.witness.of(a.documents), documentstest.Faults{})
 	a.documents = e.documents
 	e.store = storetest.NewFaulty(a.events, nil, storetest.Faults{})
 	a.events = e.store
@@ -122,13 +132,6 @@ func (e *edge) start() {
 	}
 }
 
-// holdInvariants reads the log at the end of a test, past all faults.
-func (e *edge) holdInvariants() {
-	if e.app != nil && e.app.store != nil && !e.t.Failed() && e.config.Eventstore == "embedded" {
-		consult(e.t, e.app.store)
-	}
-}
-
 // stop ends the program as a signal would.
 func (e *edge) stop() {
 	if e.app == nil {
@@ -138,6 +141,7 @@ func (e *edge) stop() {
 		e.t.Errorf("stop: %v", err)
 	}
 	e.app = nil
+	e.witness.allEnded(e.t)
 }
 
 // as makes a token for a subject with a role; for customers the subject is the customer, too.
@@ -190,6 +194,19 @@ func (e *edge) send(method, path string, in any, headers ...string) got {
 	for i := 0; i+1 < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
 	}
+	response, text := e.do(r)
+	e.witness.heard(exchange{method: method, path: path, body: body, asked: r.Header, status: response.StatusCode, header: response.Header, answer: text})
+	if token := response.Header.Get("Tidemark"); token != "" && method != http.MethodGet {
+		e.mu.Lock()
+		e.written = append(e.written, token)
+		e.mu.Unlock()
+	}
+	return got{e.t, response.StatusCode, response.Header, text, method + " " + path}
+}
+
+// do makes a request and reads the answer.
+func (e *edge) do(r *http.Request) (*http.Response, []byte) {
+	e.t.Helper()
 	response, err := http.DefaultClient.Do(r)
 	if err != nil {
 		e.t.Fatal(err)
@@ -199,12 +216,7 @@ func (e *edge) send(method, path string, in any, headers ...string) got {
 	if err != nil {
 		e.t.Fatal(err)
 	}
-	if token := response.Header.Get("Tidemark"); token != "" && method != http.MethodGet {
-		e.mu.Lock()
-		e.written = append(e.written, token)
-		e.mu.Unlock()
-	}
-	return got{e.t, response.StatusCode, response.Header, text, method + " " + path}
+	return response, text
 }
 
 // json decodes the body.
@@ -283,13 +295,19 @@ func (e *edge) events() map[string]int {
 // until waits for something to come true, or fails.
 func (e *edge) until(what string, within time.Duration, holds func() bool) {
 	e.t.Helper()
+	eventually(e.t, what, within, holds)
+}
+
+// eventually waits for something to come true, or fails.
+func eventually(t testing.TB, what string, within time.Duration, holds func() bool) {
+	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	deadline := time.After(within)
 	for !holds() {
 		select {
 		case <-deadline:
-			e.t.Fatalf("not within %s: %s", within, what)
+			t.Fatalf("not within %s: %s", within, what)
 		case <-tick.C:
 		}
 	}

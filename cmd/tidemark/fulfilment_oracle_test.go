@@ -26,9 +26,12 @@ type oracle struct {
 	balance          map[string]int64  // by account
 	ended            map[string]string // by order: the last status of its process
 	deposited        int64
-	overdraft        map[string]int64 // by account
-	commands         map[string]bool  // by command, stream and place in the batch
-	open             map[string]int   // events that a stream's last batch still lacks
+	overdraft        map[string]int64  // by account
+	commands         map[string]bool   // by command, stream and place in the batch
+	open             map[string]int    // events that a stream's last batch still lacks
+	batch            map[string]string // by stream: the command of its last batch
+	length           map[string]int64  // events by stream
+	correlated       map[string]bool   // everything that events belong to
 	events           int
 }
 
@@ -48,9 +51,10 @@ func consult(t testing.TB, store *esdb.Store) *oracle {
 		onHand: map[string]int64{}, reserved: map[string]int64{}, held: map[string]int64{}, status: map[string]string{},
 		confirmed: map[string]bool{}, lines: map[string]map[string]int64{}, total: map[string]int64{}, paid: map[string]int64{},
 		withdrawals: map[string]int{}, credits: map[string]int{}, balance: map[string]int64{}, ended: map[string]string{},
-		overdraft: map[string]int64{}, commands: map[string]bool{}, open: map[string]int{},
+		overdraft: map[string]int64{}, commands: map[string]bool{}, open: map[string]int{}, batch: map[string]string{},
+		length: map[string]int64{}, correlated: map[string]bool{},
 	}
-	revisions, ids := map[string]int64{}, map[string]bool{}
+	ids := map[string]bool{}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), patience) // also while a test is cleaned up
 	defer cancel()
 	whole := false
@@ -59,13 +63,14 @@ func consult(t testing.TB, store *esdb.Store) *oracle {
 			if d.Err != nil {
 				t.Errorf("I-13: %s@%d can't be read: %v", d.Stream, d.Revision, d.Err)
 			}
-			if d.Revision != revisions[d.Stream] {
-				t.Errorf("I-03: %s@%d comes where revision %d should", d.Stream, d.Revision, revisions[d.Stream])
+			if d.Revision != o.length[d.Stream] {
+				t.Errorf("I-03: %s@%d comes where revision %d should", d.Stream, d.Revision, o.length[d.Stream])
 			}
 			if ids[d.ID] {
 				t.Errorf("I-14: %s@%d has the id of another event", d.Stream, d.Revision)
 			}
-			revisions[d.Stream]++
+			o.length[d.Stream]++
+			o.correlated[d.Meta.CorrelationID] = true
 			ids[d.ID] = true
 			o.takeMeta(t, d.Recorded)
 			o.take(t, d.Recorded)
@@ -102,7 +107,10 @@ func (o *oracle) takeMeta(t testing.TB, r domain.Recorded) {
 	switch {
 	case r.Meta.BatchIndex == 0 && o.open[r.Stream] > 0, r.Meta.BatchIndex > 0 && o.open[r.Stream] != r.Meta.BatchSize-r.Meta.BatchIndex:
 		t.Errorf("I-03: %s@%d is event %d of %d, and %d of the batch before it are missing", r.Stream, r.Revision, r.Meta.BatchIndex, r.Meta.BatchSize, o.open[r.Stream])
+	case r.Meta.BatchIndex > 0 && o.batch[r.Stream] != r.Meta.CommandID:
+		t.Errorf("I-03: %s@%d continues the batch of another command", r.Stream, r.Revision)
 	}
+	o.batch[r.Stream] = r.Meta.CommandID
 	o.open[r.Stream] = r.Meta.BatchSize - r.Meta.BatchIndex - 1
 }
 

@@ -109,6 +109,7 @@ func (p *process) holdInvariants() {
 		p.t.Fatal(err)
 	}
 	consult(p.t, store)
+	screensAreFolds(p.t, p.api)
 	closing, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if err := store.Close(closing); err != nil {

@@ -25,7 +25,7 @@ func TestTheCommandsOfTheRunbookWork(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := startProcess(t, t.TempDir(), nil)
-	e := &edge{t: t, app: &app{url: p.api.base}}
+	e := p.edge()
 	s := e.furnish("ann")
 	e.send("POST", "/v1/orders/"+s.order+"/confirm", nil).expect(http.StatusOK, "")
 	e.until("the fulfilment is on its way", patience, func() bool { return e.send("GET", "/v1/fulfilments/"+s.order, nil).status == http.StatusOK })
