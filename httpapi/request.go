@@ -224,7 +224,7 @@ func (s *Server) letIn(c echo.Context, o operation, r *request, class string) er
 	}
 	if err != nil {
 		s.options.Hooks.Denied(o.id, domain.CodeOf(err))
-		s.log.Warn("a caller was refused", "operation", o.id, "code", domain.CodeOf(err), "reason", err.Error(), "actor", who.subject,
+		s.log.Warn("a caller was refused", "operation", o.id, "code", domain.CodeOf(err), "reason", clip(err.Error()), "actor", who.subject,
 			"roles", who.roles, "ip", c.RealIP(), "request_id", r.id)
 	}
 	return err

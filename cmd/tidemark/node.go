@@ -91,7 +91,7 @@ func (p *program) runNode(ctx context.Context, advertise string) (err error) {
 		return err
 	}
 	fmt.Fprintf(p.out, "The node is ready after %s.\n\n  connect    esdb://%s?tls=false%s\n  data       %s\n",
-		time.Since(began).Round(time.Millisecond), reach, p.config.openNode(), data.file(logFile))
+		time.Since(began).Round(time.Millisecond), reach, openTo(p.config.NodeAddr), data.file(logFile))
 	if admin.url != "" {
 		fmt.Fprintf(p.out, "  metrics    %s/metrics\n", admin.url)
 	}

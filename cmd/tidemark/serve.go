@@ -97,13 +97,13 @@ func (p *program) welcome(a *app, took time.Duration) {
 		line("console", a.url+"/console")
 	}
 	if a.adminURL != "" {
-		line("metrics", a.adminURL+"/metrics")
+		line("metrics", a.adminURL+"/metrics"+openTo(p.config.AdminAddr))
 	} else if a.role.serves() && !p.config.authOn() {
 		line("metrics", a.url+"/metrics")
 	}
 	switch {
 	case a.nodeAddr != "":
-		line("node", "esdb://"+a.nodeAddr+"?tls=false"+p.config.openNode())
+		line("node", "esdb://"+a.nodeAddr+"?tls=false"+openTo(p.config.NodeAddr))
 	case p.config.Eventstore == "embedded":
 		line("node", "in this process only")
 	default:
@@ -128,9 +128,9 @@ func (p *program) welcome(a *app, took time.Duration) {
 	}
 }
 
-// openNode warns of a node that other machines reach.
-func (c Config) openNode() string {
-	if httpapi.IsLoopback(c.NodeAddr) {
+// openTo warns of a listener without keys that other machines reach.
+func openTo(addr string) string {
+	if httpapi.IsLoopback(addr) {
 		return ""
 	}
 	return "  (open to other machines; it asks nobody who they are)"

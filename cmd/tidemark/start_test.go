@@ -147,3 +147,14 @@ func TestTheWelcomeMeansReady(t *testing.T) {
 		t.Errorf("after %s: %d\n%s", took, response.StatusCode, body)
 	}
 }
+
+// Who opens to other machines what asks nobody who they are is told so.
+func TestTheWelcomeNamesWhatIsOpen(t *testing.T) {
+	t.Parallel()
+	p := startProcess(t, t.TempDir(), nil, "TIDEMARK_NODE_ADDR=0.0.0.0:0", "TIDEMARK_ADMIN_ADDR=0.0.0.0:0")
+	open := regexp.MustCompile(`(?m)^  (metrics|node) .*\(open to other machines; it asks nobody who they are\)$`)
+	p.await("the welcome", func() bool { return strings.Contains(p.output(), "Try it:") })
+	if named := open.FindAllString(p.output(), -1); len(named) != 2 {
+		t.Errorf("named are %q in:\n%s", named, p.output())
+	}
+}
