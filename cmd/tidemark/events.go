@@ -46,6 +46,9 @@ func eventsCommand(p *program) *cobra.Command {
 // withEvents opens the event store: the configured one, or the node of the process that holds the data.
 func (p *program) withEvents(ctx context.Context, do func(*esdb.Store) error) error {
 	if p.config.Eventstore == "embedded" {
+		if _, err := os.Stat(p.logPath()); p.config.API != "" && errors.Is(err, os.ErrNotExist) { // an empty answer would be taken for the service's
+			return usageError{fmt.Errorf("these commands read the event store itself, and there is none in %s: name it with --eventstore or --data-dir; --api does not lead to it", p.config.DataDir)}
+		}
 		app, err := p.openForOperator(ctx)
 		if err == nil {
 			return errors.Join(do(app.store), stopApp(ctx, app))

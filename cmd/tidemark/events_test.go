@@ -68,6 +68,12 @@ func TestALogTravels(t *testing.T) {
 	}
 	mustRun(t, exitFailed, from, "events", "show", "order-none")
 	mustRun(t, exitUsage, from, "events")
+	elsewhere := filepath.Join(dir, "elsewhere")
+	mustRun(t, exitUsage, "TIDEMARK_DATA_DIR="+elsewhere, "events", "verify", "--api", source.api.base) // an empty log is not the service's
+	if _, err := os.Stat(elsewhere); err == nil {
+		t.Error("a log was made where only a service was named")
+	}
+	mustRun(t, 0, from, "events", "verify", "--api", source.api.base)
 }
 
 // TestALogWithLargeEventsTravels although a hundred of them are more than a store takes at once.
