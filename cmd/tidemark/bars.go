@@ -46,11 +46,14 @@ func (b *bar) set(done, total int64) {
 	}
 }
 
-// finish completes the bar at where it is, so that waiting for all bars ends.
+// finish ends the bar where it is, so that waiting for all bars ends. One of a known total can only be completed by
+// its steps; where they weren't all done, it is aborted and stays on the screen.
 func (b *bar) finish() {
-	if b.bar != nil && !b.bar.Completed() {
-		b.bar.SetTotal(-1, true)
+	if b.bar == nil {
+		return
 	}
+	b.bar.SetTotal(-1, true)
+	b.bar.Abort(false)
 }
 
 func (b *bars) wait() {
