@@ -67,7 +67,8 @@ type Groups interface {
 	Update(ctx context.Context, group string, change domain.GroupChange) error
 	Delete(ctx context.Context, group string) error
 	// Reset moves the group: it is deleted and made anew with the settings it has, changed by those of
-	// group; its consumers resubscribe by themselves.
+	// group; its consumers resubscribe by themselves. KindUnknown: it is deleted, and consumers that find it
+	// missing make it anew from the start.
 	Reset(ctx context.Context, group domain.Group, from domain.From) error
 	// Parked lists parked events, oldest first, at most limit.
 	Parked(ctx context.Context, group string, limit int) ([]domain.Parked, error)

@@ -2,7 +2,9 @@ package esdb
 
 import (
 	"context"
+	"errors"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -57,11 +59,17 @@ func (g *guarded) Update(ctx context.Context, _ *persistent.UpdateReq) (*persist
 	return nil, denied(ctx)
 }
 
-func (g *guarded) Create(ctx context.Context, _ *persistent.CreateReq) (*persistent.CreateResp, error) {
+func (g *guarded) Create(ctx context.Context, req *persistent.CreateReq) (*persistent.CreateResp, error) {
+	if req.GetOptions().GetGroupName() == "halfway" {
+		return nil, status.Error(codes.Unavailable, "gone")
+	}
 	return nil, denied(ctx)
 }
 
-func (g *guarded) Delete(ctx context.Context, _ *persistent.DeleteReq) (*persistent.DeleteResp, error) {
+func (g *guarded) Delete(ctx context.Context, req *persistent.DeleteReq) (*persistent.DeleteResp, error) {
+	if req.GetOptions().GetGroupName() == "halfway" {
+		return &persistent.DeleteResp{}, nil
+	}
 	return nil, denied(ctx)
 }
 
@@ -69,9 +77,9 @@ func (g *guarded) ReplayParked(ctx context.Context, _ *persistent.ReplayParkedRe
 	return nil, denied(ctx)
 }
 
-// A user without the right to change groups is told so, and not that the store is away; and a strategy that the
-// client can't write is refused before it is asked to.
-func TestGroupsThatMayNotBeChanged(t *testing.T) {
+// openGuarded is a store over a guarded server.
+func openGuarded(t *testing.T) *Store {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -82,8 +90,25 @@ func TestGroupsThatMayNotBeChanged(t *testing.T) {
 	persistent.RegisterPersistentSubscriptionsServer(server, g)
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(server.Stop)
-	store := open(t, listener.Addr().String(), Options{Patience: 300 * time.Millisecond, Backoff: 50 * time.Millisecond})
-	ctx := t.Context()
+	return open(t, listener.Addr().String(), Options{Patience: 300 * time.Millisecond, Backoff: 50 * time.Millisecond})
+}
+
+// A reset deletes the group before it makes it anew. If the store goes away in between, nobody may hear that
+// nothing was done.
+func TestAResetThatEndsHalfwaySaysSo(t *testing.T) {
+	store := openGuarded(t)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	err := store.Reset(ctx, domain.Group{Name: "halfway", Prefixes: []string{"order-"}}, domain.From{End: true})
+	if failure, ok := errors.AsType[*domain.Error](err); !ok || failure.Kind != domain.KindUnknown || !strings.Contains(failure.Message, "halfway") {
+		t.Errorf("%v", err)
+	}
+}
+
+// A user without the right to change groups is told so, and not that the store is away; and a strategy that the
+// client can't write is refused before it is asked to.
+func TestGroupsThatMayNotBeChanged(t *testing.T) {
+	store, ctx := openGuarded(t), t.Context()
 	group := domain.Group{Name: "g", Prefixes: []string{"order-"}}
 	for name, err := range map[string]error{
 		"update": store.Update(ctx, "g", domain.GroupChange{MaxRetryCount: new(int64(3))}), "create": store.Create(ctx, group, domain.From{}), "delete": store.Delete(ctx, "g"),

@@ -141,9 +141,19 @@ func (s *Store) Reset(ctx context.Context, group domain.Group, from domain.From)
 		// deleted has to be there again before anything but the context ends this.
 		again := domain.CodeOf(err) == "group_exists" && attempt < 5 || domain.KindOf(err) == domain.KindUnavailable
 		if !again || !pause.wait(ctx) {
-			return err
+			return unmade(group.Name, err)
 		}
 	}
+}
+
+// unmade says that a group was deleted and may not be there again: that is not "nothing was done".
+func unmade(group string, err error) error {
+	if kind := domain.KindOf(err); kind != domain.KindUnavailable && kind != domain.KindUnknown {
+		return err
+	}
+	half := unknown(err)
+	half.Message = fmt.Sprintf("Group %q was deleted and may not have been made again. Its consumers make it anew from the start of the log; reset it once more to have it elsewhere.", group)
+	return half
 }
 
 func beyondTheLog() error {
