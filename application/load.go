@@ -204,7 +204,7 @@ func stateAt[S any](ctx context.Context, e *Executor, aggregate *Aggregate[S], i
 // other: a connection on which it passes is worth a second look.
 var errSilent = fmt.Errorf("the event store stayed silent for too long: %w", context.DeadlineExceeded)
 
-// read calls take for each event of stream from a revision on, in order, and makes sure that none is
+// read calls take for each event of stream from a revision on, 0 or later, in order, and makes sure that none is
 // missing. It gives up once the store has been silent for as long as the caller bears, StoreWait at most;
 // a long stream may take longer than that. Errors of take are returned as they are.
 func (e *Executor) read(ctx context.Context, stream string, from int64, take func(domain.Recorded) error) error {
@@ -215,13 +215,13 @@ func (e *Executor) read(ctx context.Context, stream string, from int64, take fun
 	silence := time.AfterFunc(bears, func() { cancel(errSilent) })
 	defer silence.Stop()
 
-	next := max(from, 0)
+	next := from
 	for r, err := range e.store.ReadStream(bounded, stream, next) {
 		if err != nil {
 			patience.spend(time.Since(heard))
 			return e.readFailed(bounded, stream, err)
 		}
-		if r.Revision != next && from >= 0 {
+		if r.Revision != next {
 			return defect(fmt.Sprintf("Stream %q goes on at revision %d instead of %d.", stream, r.Revision, next))
 		}
 		silence.Reset(bears)
