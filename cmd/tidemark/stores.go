@@ -138,9 +138,7 @@ func (a *app) openDocuments(ctx context.Context) error {
 		a.documents = telemetry.Documents(store, a.metrics)
 		return nil
 	}
-	store, err := sqlitedocs.Open(a.data.file(documentsFile), sqlitedocs.Options{Failed: func(err error) {
-		a.fail(fmt.Errorf("the document file takes nothing any more: %w", err))
-	}})
+	store, err := sqlitedocs.Open(a.data.file(documentsFile), sqlitedocs.Options{Failed: a.fail})
 	if err != nil {
 		return plainOpen(a.data.file(documentsFile), err)
 	}

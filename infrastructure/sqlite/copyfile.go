@@ -31,12 +31,6 @@ func BackupFile(ctx context.Context, from, to string) (err error) {
 	if _, err := os.Stat(absolute); err != nil { // SQLite would make an empty one
 		return fmt.Errorf("back up %s: %w", from, err)
 	}
-	conn, err := sqlite3.OpenContext(ctx, "file:"+(&url.URL{Path: absolute}).EscapedPath()+"?_pragma=busy_timeout(5000)&_pragma=query_only(ON)")
-	if err != nil {
-		return fmt.Errorf("back up %s: %w", from, err)
-	}
-	source := &Conn{Conn: conn, statements: map[string]*sqlite3.Stmt{}}
-	defer func() { err = errors.Join(err, source.Close()) }()
 	partial := to + ".partial"
 	defer func() {
 		if err != nil {
@@ -46,10 +40,36 @@ func BackupFile(ctx context.Context, from, to string) (err error) {
 	if err := ignoreAbsent(os.Remove(partial)); err != nil {
 		return err
 	}
-	if err := copyTo(ctx, source, partial); err != nil {
+	if err := copyFrom(ctx, absolute, partial); err != nil {
 		return fmt.Errorf("back up %s: %w", from, err)
 	}
 	return putInPlace(ctx, partial, to)
+}
+
+// copyFrom opens the source beside whoever has it open. Where nothing can be written, as on a mounted backup,
+// SQLite can't coordinate with anybody; but then nobody is there who writes, unless there is a write-ahead log.
+func copyFrom(ctx context.Context, from, to string) error {
+	err := copyOpened(ctx, from, "_pragma=busy_timeout(5000)&_pragma=query_only(ON)", to)
+	if !errors.Is(err, sqlite3.CANTOPEN) && !errors.Is(err, sqlite3.READONLY) {
+		return err
+	}
+	if _, statErr := os.Stat(from + "-wal"); !errors.Is(statErr, os.ErrNotExist) {
+		return err
+	}
+	if removeErr := ignoreAbsent(os.Remove(to)); removeErr != nil {
+		return errors.Join(err, removeErr)
+	}
+	return copyOpened(ctx, from, "immutable=1&mode=ro", to)
+}
+
+func copyOpened(ctx context.Context, from, query, to string) (err error) {
+	conn, err := sqlite3.OpenContext(ctx, "file:"+(&url.URL{Path: from}).EscapedPath()+"?"+query)
+	if err != nil {
+		return err
+	}
+	source := &Conn{Conn: conn, statements: map[string]*sqlite3.Stmt{}}
+	defer func() { err = errors.Join(err, source.Close()) }()
+	return copyTo(ctx, source, to)
 }
 
 // copyTo holds one read transaction over the whole copy: without it the writer's next commit would make

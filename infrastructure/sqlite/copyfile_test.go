@@ -63,3 +63,29 @@ func TestBackupWhileWriting(t *testing.T) {
 		t.Error("a missing source was made")
 	}
 }
+
+// A backup on a volume that is mounted for reading only can be copied and so be checked.
+func TestBackupFileCopiesWhereNothingCanBeWritten(t *testing.T) {
+	dir := t.TempDir()
+	source := filepath.Join(dir, "x.db")
+	db := open(t, source)
+	if err := errors.Join(db.Writer().Run(insertThing), db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(filepath.Join(dir, "nowhere", "x"), source+"-wal"); err != nil { // also root can't write there
+		t.Fatal(err)
+	}
+	target := filepath.Join(dir, "copy.db")
+	if err := BackupFile(t.Context(), source, target); err != nil {
+		t.Fatal(err)
+	}
+	if n := count(t, open(t, target)); n != 1 {
+		t.Errorf("%d rows in the copy", n)
+	}
+	if err := errors.Join(os.Remove(source+"-wal"), os.Mkdir(source+"-wal", 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	if err := BackupFile(t.Context(), source, target+"2"); err == nil {
+		t.Error("a write-ahead log that can't be read was passed over")
+	}
+}
