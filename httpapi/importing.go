@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -206,7 +207,7 @@ func (run *importRun) safely(work func() (string, error)) (id string, err error)
 	defer func() {
 		if caught := recover(); caught != nil {
 			run.server.options.Hooks.Panicked(run.o.id)
-			run.server.log.Error("a handler panicked", "operation", run.o.id, "request_id", run.r.id, "panic", caught)
+			run.server.logOf(run.r).Error("a handler panicked", "operation", run.o.id, "panic", caught, "stack", string(debug.Stack()))
 			err = &domain.Error{Kind: domain.KindInternal, Code: "internal"}
 		}
 	}()

@@ -144,10 +144,10 @@ func (s *Server) operationHandlers() map[string]handler {
 
 // operated puts what operators do into the log.
 func (s *Server) operated(r *request, what string, err error, attrs ...any) {
-	attrs = append(attrs, "actor", r.who.subject, "request_id", r.id)
+	attrs = append(attrs, "actor", r.who.subject)
 	if err != nil {
-		s.log.Warn("an operation failed", append(attrs, "operation", r.operation, "error", err)...)
+		s.logOf(r).Warn("an operation failed", append(attrs, "operation", r.operation, "error", err)...)
 		return
 	}
-	s.log.Info(what, attrs...)
+	s.logOf(r).Info(what, attrs...)
 }

@@ -167,7 +167,7 @@ func (s *Server) handleError(err error, c echo.Context) {
 	r := requestOf(c)
 	r.code = p.Code
 	if p.Code == "internal" || p.Code == "undecodable_event" {
-		s.log.Error("a request failed", "operation", r.operation, "request_id", r.id, "error", err)
+		s.logOf(r).Error("a request failed", "operation", r.operation, "error", err)
 	}
 	if c.Response().Committed {
 		return
@@ -210,6 +210,6 @@ func (s *Server) write(c echo.Context, p Problem) {
 		body = []byte(`{}`)
 	}
 	if err := c.Blob(p.Status, problemType, append(body, '\n')); err != nil {
-		s.log.Debug("an answer could not be written", "request_id", r.id, "error", err)
+		s.logOf(r).Debug("an answer could not be written", "error", err)
 	}
 }

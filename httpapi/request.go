@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"runtime/debug"
 	"strings"
@@ -96,7 +97,7 @@ func (s *Server) guarded(next echo.HandlerFunc, c echo.Context) (err error) {
 		}
 		r := requestOf(c)
 		s.options.Hooks.Panicked(r.operation)
-		s.log.Error("a handler panicked", "operation", r.operation, "request_id", r.id, "panic", caught, "stack", string(debug.Stack()))
+		s.logOf(r).Error("a handler panicked", "operation", r.operation, "panic", caught, "stack", string(debug.Stack()))
 		err = &domain.Error{Kind: domain.KindInternal, Code: "internal"}
 	}()
 	return next(c)
@@ -114,12 +115,9 @@ func (s *Server) served(c echo.Context, r *request) {
 	if beforeWork(r.code) && !s.refusals.tell(s.options.Now()) {
 		return
 	}
-	attrs := []any{"method", c.Request().Method, "path", c.Request().URL.EscapedPath(), "status", status, "duration_ms", float64(elapsed.Microseconds()) / 1000, "request_id", r.id, "ip", c.RealIP()}
+	attrs := []any{"method", c.Request().Method, "path", c.Request().URL.EscapedPath(), "status", status, "duration_ms", float64(elapsed.Microseconds()) / 1000, "ip", c.RealIP()}
 	if r.operation != "" {
 		attrs = append(attrs, "operation", r.operation)
-	}
-	if r.correlation != r.id {
-		attrs = append(attrs, "correlation_id", r.correlation)
 	}
 	if r.who.subject != "" {
 		attrs = append(attrs, "actor", r.who.subject)
@@ -127,10 +125,16 @@ func (s *Server) served(c echo.Context, r *request) {
 	if r.code != "" {
 		attrs = append(attrs, "code", r.code)
 	}
+	s.logOf(r).Info("request", attrs...)
+}
+
+// logOf is the log for lines about a request: all of them carry its ids.
+func (s *Server) logOf(r *request) *slog.Logger {
+	attrs := []any{"request_id", r.id, "correlation_id", r.correlation}
 	if _, trace, ok := splitTrace(r.trace); ok {
 		attrs = append(attrs, "trace_id", trace)
 	}
-	s.log.Info("request", attrs...)
+	return s.log.With(attrs...)
 }
 
 // traceparent is the W3C trace context that events carry: of the request's span where there is one.
@@ -224,8 +228,8 @@ func (s *Server) letIn(c echo.Context, o operation, r *request, class string) er
 	}
 	if err != nil {
 		s.options.Hooks.Denied(o.id, domain.CodeOf(err))
-		s.log.Warn("a caller was refused", "operation", o.id, "code", domain.CodeOf(err), "reason", clip(err.Error()), "actor", who.subject,
-			"roles", who.roles, "ip", c.RealIP(), "request_id", r.id)
+		s.logOf(r).Warn("a caller was refused", "operation", o.id, "code", domain.CodeOf(err), "reason", clip(err.Error()), "actor", who.subject,
+			"roles", who.roles, "ip", c.RealIP())
 	}
 	return err
 }

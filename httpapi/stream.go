@@ -128,7 +128,7 @@ func (s *Server) stream(c echo.Context, o operation, r *request, screen readmode
 		why = "stopping"
 	case !timeIsUp(err):
 		why = "error"
-		s.log.Warn("a live stream ended", "operation", o.id, "request_id", r.id, "error", err)
+		s.logOf(r).Warn("a live stream ended", "operation", o.id, "error", err)
 	}
 	return nil
 }

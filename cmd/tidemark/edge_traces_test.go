@@ -3,9 +3,11 @@ package main
 import (
 	"compress/gzip"
 	"encoding/hex"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -72,7 +74,7 @@ func (c *spanCollector) under(traceID string) map[string]*tracev1.Span {
 		}
 		name := span.GetName()
 		for _, attribute := range span.GetAttributes() {
-			if attribute.GetKey() == "stream" {
+			if attribute.GetKey() == "tidemark.stream" {
 				name += " " + attribute.GetValue().GetStringValue()
 			}
 		}
@@ -81,6 +83,13 @@ func (c *spanCollector) under(traceID string) map[string]*tracev1.Span {
 		}
 	}
 	return found
+}
+
+// all are the spans that have come.
+func (c *spanCollector) all() []*tracev1.Span {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.spans)
 }
 
 // TestOneTraceFromTheRequestToTheScreens: a caller's trace goes on in the request, in the event store, in
@@ -96,7 +105,10 @@ func TestOneTraceFromTheRequestToTheScreens(t *testing.T) {
 	e.send("POST", "/v1/orders/"+s.order+"/confirm", nil, "traceparent", "00-"+traceID+"-"+caller+"-01").expect(http.StatusOK, "")
 	wanted := []string{
 		"POST /v1/orders/:id/confirm", "eventstore append order-" + s.order, "eventstore append fulfilment-" + s.order, "eventstore append account-" + s.account,
-		"fulfil order-" + s.order, "project order_details order-" + s.order, "project order_details fulfilment-" + s.order, "project account_statement account-" + s.account,
+		"eventstore append inventory-" + s.sku, "fulfil order-" + s.order, "fulfil account-" + s.account,
+		"project order_details order-" + s.order, "project customer_orders order-" + s.order, "project order_board order-" + s.order, "project sales_by_day order-" + s.order,
+		"project audit_log order-" + s.order, "project order_details fulfilment-" + s.order, "project fulfilment_monitor fulfilment-" + s.order,
+		"project account_statement account-" + s.account, "project stock_levels inventory-" + s.sku, "project audit_log inventory-" + s.sku,
 	}
 	var have map[string]*tracev1.Span
 	missing := func() (names []string) {
@@ -130,10 +142,52 @@ func TestOneTraceFromTheRequestToTheScreens(t *testing.T) {
 	if want := "00-" + traceID + "-" + hex.EncodeToString(request.GetSpanId()) + "-01"; !strings.Contains(out, want) {
 		t.Errorf("no event's metadata has %s:\n%s%s", want, out, errs)
 	}
-	before := len(collecting.under(traceID))
-	e.send("GET", "/v1/orders/"+s.order, nil, "traceparent", "00-"+strings.Repeat("a", 32)+"-"+caller+"-00").expect(http.StatusOK, "")
-	if code := p.interrupt(); code != exitDone || len(collecting.under(traceID)) < before || len(collecting.under(strings.Repeat("a", 32))) != 0 {
-		t.Errorf("exit code %d, %d spans of a trace that is not sampled", code, len(collecting.under(strings.Repeat("a", 32))))
+	if code := p.interrupt(); code != exitDone {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+// TestWhatIsTracedAndWhatSpansSay: a caller decides whether a trace is sampled, what is no trace context starts a new
+// one, and a span says where something happened but nothing of what callers and events contain.
+func TestWhatIsTracedAndWhatSpansSay(t *testing.T) {
+	t.Parallel()
+	collecting := startSpanCollector(t)
+	p := startProcess(t, t.TempDir(), nil, "OTEL_EXPORTER_OTLP_ENDPOINT="+collecting.url, "OTEL_BSP_SCHEDULE_DELAY=50")
+	e := &edge{t: t, app: &app{url: p.api.base}}
+	s := e.furnish("ann")
+	unwanted, caller := strings.Repeat("a", 32), "00f067aa0ba902b7"
+	deposit := "/v1/accounts/" + s.account + "/deposits"
+	e.send("POST", deposit, `{"amount":1,"currency":"EUR","reference":"CANARY"}`, "traceparent", "00-"+unwanted+"-"+caller+"-00").expect(http.StatusOK, "")
+	malformed := []string{"CANARY", "00-" + strings.Repeat("0", 32) + "-" + caller + "-01", "00-" + strings.Repeat("b", 31) + "-" + caller + "-01", "ff-" + strings.Repeat("b", 32) + "-" + caller + "-01"}
+	for i, header := range malformed {
+		e.send("POST", deposit, `{"amount":1,"currency":"EUR","reference":"CANARY"}`, "traceparent", header, "tracestate", "v=CANARY", "baggage", "v=CANARY",
+			"X-Request-Id", fmt.Sprintf("odd-%d", i), "Cookie", "CANARY").expect(http.StatusOK, "")
+	}
+	e.send("GET", "/v1/orders?customerId=CANARY", nil)
+	e.until("nothing is behind", patience, e.caughtUp)
+	if code := p.interrupt(); code != exitDone {
+		t.Errorf("exit code %d", code)
+	}
+	if n := len(collecting.under(unwanted)); n != 0 {
+		t.Errorf("%d spans of a trace that is not sampled", n)
+	}
+	roots, routed := 0, false
+	for _, span := range collecting.all() {
+		text := span.String()
+		if strings.Contains(text, "CANARY") || strings.HasPrefix(hex.EncodeToString(span.GetTraceId()), "bbbb") {
+			t.Errorf("a span says %s", text)
+		}
+		routed = routed || strings.Contains(text, "http.route") && strings.Contains(text, "/v1/accounts/:id/deposits")
+		if strings.Contains(text, `"odd-`) && len(span.GetParentSpanId()) == 0 {
+			roots++
+		}
+	}
+	if roots != len(malformed) || !routed {
+		t.Errorf("%d of %d requests with a damaged trace context began a trace and have their id; with a route: %v", roots, len(malformed), routed)
+	}
+	_, out, errs := runProgram(t, []string{"events", "show", "account-" + s.account, "--json"}, "TIDEMARK_DATA_DIR="+p.data)
+	if !strings.Contains(out, "00-"+unwanted+"-") || strings.Contains(out, "v=CANARY") {
+		t.Errorf("the events say of their trace:\n%s%s", out, errs)
 	}
 }
 

@@ -53,8 +53,7 @@ func deliverySpans(ctx context.Context, name string, batch []domain.Delivery) ma
 		if !trace.SpanContextFromContext(caused).IsSampled() {
 			continue
 		}
-		_, spans[i] = tracer.Start(caused, name, trace.WithSpanKind(trace.SpanKindConsumer), trace.WithAttributes(
-			attribute.String("stream", d.Stream), attribute.Int64("revision", d.Revision), attribute.String("type", d.Type), attribute.Int("retry", d.Retry)))
+		_, spans[i] = tracer.Start(caused, name, trace.WithSpanKind(trace.SpanKindConsumer), delivered(d))
 		if len(spans) == tracedDeliveries {
 			break
 		}
@@ -83,7 +82,7 @@ func within(ctx context.Context, name string, batch []domain.Delivery, spans map
 	if len(traces) == 1 && len(spans) == len(batch) {
 		return trace.ContextWithSpan(ctx, first), func() {}
 	}
-	ctx, span := tracer.Start(ctx, name+" batch", trace.WithLinks(links...), trace.WithAttributes(attribute.Int("deliveries", len(batch))))
+	ctx, span := tracer.Start(ctx, name+" batch", trace.WithLinks(links...), trace.WithAttributes(attribute.Int("messaging.batch.message_count", len(batch))))
 	return context.WithValue(ctx, causes{}, byID), func() { span.End() }
 }
 

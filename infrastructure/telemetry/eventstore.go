@@ -5,7 +5,6 @@ import (
 	"iter"
 	"time"
 
-	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/tidemark-dev/tidemark/application"
@@ -24,7 +23,7 @@ type measuredStore struct {
 
 func (s *measuredStore) begin(ctx context.Context, call, stream string) (context.Context, func(error)) {
 	began := time.Now()
-	ctx, span := tracer.Start(cause(ctx, stream), "eventstore "+call, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(attribute.String("stream", stream)))
+	ctx, span := tracer.Start(cause(ctx, stream), "eventstore "+call, trace.WithSpanKind(trace.SpanKindClient), storeCall(call, stream))
 	return ctx, func(err error) {
 		s.metrics.storeSeconds.WithLabelValues(call, outcome(err)).Observe(time.Since(began).Seconds())
 		end(span, err)

@@ -22,9 +22,18 @@ func NewLogger(w io.Writer, level, format string) (*slog.Logger, error) {
 	options := &slog.HandlerOptions{Level: least}
 	var handler slog.Handler = slog.NewTextHandler(w, options)
 	if format == "json" {
+		options.ReplaceAttr = readable
 		handler = slog.NewJSONHandler(w, options)
 	}
 	return slog.New(traced{handler}), nil
+}
+
+// readable writes times as in "1.5s": a number would be of nanoseconds, and say so nowhere.
+func readable(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.StringValue(a.Value.Duration().String())
+	}
+	return a
 }
 
 // traced adds the trace id of the context to each record.
