@@ -131,6 +131,10 @@ type question struct {
 	applied string // Preference-Applied
 }
 
+// takesLong says whether the answer may be long in coming: once the read model has what is asked for, or once
+// a list of the past is folded, few at a time.
+func (q question) takesLong() bool { return q.waits || !q.ask.AsOf.IsZero() }
+
 // Bounds of Prefer: wait.
 const (
 	defaultWait = 5 * time.Second

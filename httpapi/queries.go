@@ -35,7 +35,10 @@ func (s *Server) tell(screen readmodels.Screen) handler {
 		}
 		enter, wait := s.gates[classQuery].enter, time.Duration(0)
 		if q.waits {
-			enter, wait = func(ctx context.Context) (func(), error) { return s.waits.enterAs(ctx, r.who.caller()) }, q.ask.Wait
+			wait = q.ask.Wait
+		}
+		if q.takesLong() {
+			enter = func(ctx context.Context) (func(), error) { return s.waits.enterAs(ctx, r.who.caller()) }
 		}
 		ctx, cancel := s.bounded(c, wait)
 		defer cancel()
