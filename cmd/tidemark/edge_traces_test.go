@@ -153,7 +153,7 @@ func TestWhatIsTracedAndWhatSpansSay(t *testing.T) {
 	t.Parallel()
 	collecting := startSpanCollector(t)
 	p := startProcess(t, t.TempDir(), nil, "OTEL_EXPORTER_OTLP_ENDPOINT="+collecting.url, "OTEL_BSP_SCHEDULE_DELAY=50")
-	e := &edge{t: t, app: &app{url: p.api.base}}
+	e := p.edge()
 	s := e.furnish("ann")
 	unwanted, caller := strings.Repeat("a", 32), "00f067aa0ba902b7"
 	deposit := "/v1/accounts/" + s.account + "/deposits"
