@@ -243,22 +243,23 @@ func restingModels(ctx context.Context, t testing.TB, api *apiClient) (names []s
 	return names, known
 }
 
-var counted = regexp.MustCompile(`(?m)^tidemark_(readmodel_deliveries|subscription_answers)_total\{([^}]*)\} (\S+)$`)
+var counted = regexp.MustCompile(`(?m)^tidemark_(readmodel_deliveries|subscription_answers|eventstore_reconnects)_total\{([^}]*)\} (\S+)$`)
 
 // deliveriesAddUp compares what read models say became of their deliveries with what the event store was told.
-// Where the way to it was cut, deliveries were settled that nobody could acknowledge.
+// Where a subscription broke off, deliveries may have been settled that nobody could acknowledge any more.
 func (e *edge) deliveriesAddUp() {
 	cut := e.config.Eventstore != "embedded"
 	for _, m := range e.app.engine.Models() {
 		e.until("I-26: deliveries of "+m.Name+" add up", patience, func() bool {
-			settled, acknowledged := e.deliveries(m.Name, e.app.group(m).Name)
-			return settled == acknowledged || cut && settled > acknowledged
+			settled, acknowledged, broken := e.deliveries(m.Name, e.app.group(m).Name)
+			return settled == acknowledged || (cut || broken > 0) && settled > acknowledged
 		})
 	}
 }
 
-// deliveries are how many a read model has settled, and how many its group has acknowledged.
-func (e *edge) deliveries(model, group string) (settled, acknowledged float64) {
+// deliveries are how many a read model has settled, how many its group has acknowledged, and how often the
+// subscription to it broke off.
+func (e *edge) deliveries(model, group string) (settled, acknowledged, broken float64) {
 	e.t.Helper()
 	w := httptest.NewRecorder()
 	e.app.metrics.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
@@ -270,12 +271,15 @@ func (e *edge) deliveries(model, group string) (settled, acknowledged float64) {
 		if err != nil {
 			e.t.Fatal(err)
 		}
-		switch labels := line[2]; {
+		labels := line[2]
+		switch {
+		case strings.Contains(labels, `what="`+group+`"`):
+			broken += n
 		case strings.Contains(labels, `readmodel="`+model+`"`) && !strings.Contains(labels, `outcome="failed"`):
 			settled += n
 		case strings.Contains(labels, `group="`+group+`"`) && strings.Contains(labels, `outcome="ack"`):
 			acknowledged += n
 		}
 	}
-	return settled, acknowledged
+	return settled, acknowledged, broken
 }
