@@ -125,8 +125,7 @@ func (m *manager) update(c groupConfig) error {
 	if err := m.store(c, false); err != nil {
 		return err
 	}
-	m.end(old)
-	return m.start(m.node.life, c)
+	return m.replace(old, c)
 }
 
 func (m *manager) delete(key groupKey) error {
@@ -156,13 +155,24 @@ func (m *manager) delete(key groupKey) error {
 func (m *manager) restart() error {
 	m.change.Lock()
 	defer m.change.Unlock()
+	var errs []error
 	for _, old := range m.list() {
-		m.end(old)
-		if err := m.start(m.node.life, old.config); err != nil {
-			return err
-		}
+		errs = append(errs, m.replace(old, old.config))
 	}
-	return nil
+	return errors.Join(errs...)
+}
+
+// replace ends a runner and starts another in its place. If that fails, the old one stays on the list although
+// it does nothing: what is not there is left out of the settings when they are written next.
+func (m *manager) replace(old *runner, c groupConfig) error {
+	m.end(old)
+	err := m.start(m.node.life, c)
+	if err != nil {
+		m.mu.Lock()
+		m.groups[c.key()] = old
+		m.mu.Unlock()
+	}
+	return err
 }
 
 func (m *manager) start(ctx context.Context, c groupConfig) error {

@@ -10,6 +10,7 @@ import (
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/persistent"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
+	"google.golang.org/grpc/codes"
 )
 
 // Clients can end the streams that a group keeps for itself. The node starts all the same, the group begins
@@ -66,5 +67,31 @@ func TestTimeoutsBeyondWhatCanBeToldAreTheLongest(t *testing.T) {
 	}
 	if d := r.node.groups.find(groupKey{"s", "g"}).config.settings().MessageTimeout; d <= 0 {
 		t.Errorf("a message may take %v", d)
+	}
+}
+
+// A group that can't be started again when all are is not forgotten: the next try and the next start find it.
+func TestGroupsThatCanNotBeRestartedAreKept(t *testing.T) {
+	r := start(t)
+	r.append("s", events(1)...)
+	r.group("s", "one")
+	r.group("s", "two")
+	one := r.node.groups.find(groupKey{"s", "one"})
+	one.config.Filter = &filterSpec{Regex: "("} // it is looked at when a group starts
+	if r.node.groups.restart() == nil {
+		t.Fatal("restarted with a filter that can't be read")
+	}
+	one.config.Filter = nil
+	r.consume("s", "two", 1) // the others are not held up
+	if _, err := r.rawConsume("s", "one", 1); statusOf(err) != codes.NotFound {
+		t.Errorf("a group that has not been started: %v", err)
+	}
+	r.group("s", "three") // writes the settings of all
+	r.must(r.node.groups.restart())
+	r.reopen()
+	for _, name := range []string{"one", "two", "three"} {
+		if all := got(t, r.consume("s", name, 1), 1, true); all != "0" {
+			t.Errorf("%s gets %s", name, all)
+		}
 	}
 }
