@@ -14,6 +14,9 @@ import "sync"
 //   - all large bodies together leave a quarter of the budget to small ones, which hardly any request exceeds;
 //   - the bodies of one caller may have a quarter of the budget.
 //
+// Large answers that are being sent are charged, too, so that they need not keep the slot of the work behind them
+// for as long as their readers take. Where there is no room for one it keeps its slot.
+//
 // Nothing waits for bytes: what waited would have to be fair in sizes too, and its sender could as well
 // wait at home.
 type budget struct {

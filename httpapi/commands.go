@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -206,11 +207,13 @@ func (s *Server) carryOut(do func(ctx context.Context, command application.Comma
 		if err != nil {
 			return err
 		}
+		leave = sync.OnceFunc(leave)
 		defer leave()
 		done, err := guard(ctx, s, func() (outcome, error) { return s.attempt(ctx, s.command(o, r, in), in, do) })
 		if err != nil {
 			return commandFailure(err)
 		}
+		leave() // the reader may take its time
 		return s.answerCommand(c, o, in, done)
 	}
 }

@@ -106,7 +106,7 @@ func TestIdleConnectionsMakeRoom(t *testing.T) {
 			var n counted
 			w := newWorld(t, n.hook, func(o *Options) { o.Limits.Connections, o.settled = 2, time.Nanosecond })
 			var client *tls.Config
-			addr := ""
+			var addr string
 			if over == "TCP" {
 				addr = w.listening()
 			} else {

@@ -50,13 +50,12 @@ func readBody(r *http.Request, held *share) ([]byte, error) {
 		if !held.hold(room) {
 			return nil, errNoRoom
 		}
-		ended, err := false, error(nil)
-		body, ended, err = readUpTo(r.Body, body, room)
+		text, ended, err := readUpTo(r.Body, body, room)
+		body = text
 		switch {
 		case err != nil:
 			return nil, fail("malformed_request", "The body broke off.")
 		case len(body) > maxBody:
-			body = nil
 			held.giveBack()
 			drain(r.Body)
 			return nil, tooLarge()

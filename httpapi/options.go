@@ -46,7 +46,7 @@ type Options struct {
 	Logger  *slog.Logger     // default: silent
 	Now     func() time.Time // default time.Now
 
-	headerTimeout, bodyTimeout, settled time.Duration // tests can't wait for the defaults
+	headerTimeout, bodyTimeout, pieceTimeout, idleTimeout, settled time.Duration // tests can't wait for the defaults
 }
 
 // Follower names a consumer group of ours with the stream prefixes that it takes.
@@ -85,7 +85,7 @@ type Limits struct {
 	PerClient int           // live streams of one principal; default 16
 	Queue     int           // waiting for a slot, per class; default 12 × its slots
 	QueueWait time.Duration // longest wait for a slot; who would wait longer is refused at once; default 400 ms
-	Bodies    int64         // bytes of the bodies of all requests that are held at once, of one caller's a quarter; what exceeds it is refused at once; default 64 MiB
+	Bodies    int64         // bytes of the bodies of all requests and of large answers being sent that are held at once, of one caller's a quarter; bodies that exceed it are refused at once; default 64 MiB
 
 	Connections int // that are open; idle ones make room for new ones; default 8192
 }
@@ -177,6 +177,8 @@ func (o Options) withDefaults() Options {
 	o.RequestTimeout = cmp.Or(o.RequestTimeout, 10*time.Second)
 	o.headerTimeout = cmp.Or(o.headerTimeout, headerTimeout)
 	o.bodyTimeout = cmp.Or(o.bodyTimeout, bodyTimeout)
+	o.pieceTimeout = cmp.Or(o.pieceTimeout, pieceTimeout)
+	o.idleTimeout = cmp.Or(o.idleTimeout, idleTimeout)
 	o.LowStock = cmp.Or(o.LowStock, 10)
 	o.Limits.Commands = cmp.Or(o.Limits.Commands, 64)
 	o.Limits.Queries = cmp.Or(o.Limits.Queries, 64)

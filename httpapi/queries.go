@@ -8,8 +8,10 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -46,6 +48,7 @@ func (s *Server) tell(screen readmodels.Screen) handler {
 		if err != nil {
 			return err
 		}
+		leave = sync.OnceFunc(leave)
 		defer leave()
 		if len(q.ask.After) == 0 { // a token is a promise about what the answer includes
 			ctx = readmodels.Relaxed(ctx)
@@ -54,11 +57,12 @@ func (s *Server) tell(screen readmodels.Screen) handler {
 		if err != nil {
 			return err
 		}
-		return s.answerQuery(c, q, answer)
+		return s.answerQuery(c, r, q, answer, leave)
 	}
 }
 
-func (s *Server) answerQuery(c echo.Context, q question, a readmodels.Answer) error {
+// answerQuery answers, and ends the work by leave once only the reader is waited for.
+func (s *Server) answerQuery(c echo.Context, r *request, q question, a readmodels.Answer, leave func()) error {
 	h := c.Response().Header()
 	h.Set("Cache-Control", "private, no-cache")
 	h.Add("Vary", "Accept, Authorization")
@@ -88,7 +92,35 @@ func (s *Server) answerQuery(c echo.Context, q question, a readmodels.Answer) er
 	if noneMatch(c.Request().Header, validator) {
 		return c.NoContent(http.StatusNotModified)
 	}
-	return c.Blob(http.StatusOK, echo.MIMEApplicationJSON, text)
+	if len(text) <= smallBody {
+		leave()
+		return c.Blob(http.StatusOK, echo.MIMEApplicationJSON, text)
+	}
+	if r.held.hold(int64(len(text))) { // else it is the slot that bounds how many large answers there are
+		leave()
+	}
+	s.deliver(c, r, text)
+	return nil
+}
+
+// deliver writes a large answer, piece by piece: a reader that takes none of it is cut off long before the time for
+// a whole answer is over.
+func (s *Server) deliver(c echo.Context, r *request, text []byte) {
+	control := http.NewResponseController(c.Response())
+	end := time.Now().Add(maxWait + writeTimeout)
+	c.Response().Header().Set(echo.HeaderContentType, echo.MIMEApplicationJSON)
+	c.Response().WriteHeader(http.StatusOK)
+	for piece := range slices.Chunk(text, smallBody) {
+		deadline := time.Now().Add(s.options.pieceTimeout)
+		if end.Before(deadline) {
+			deadline = end
+		}
+		_ = control.SetWriteDeadline(deadline)
+		if _, err := c.Response().Write(piece); err != nil {
+			s.log.Debug("an answer could not be written", "request_id", r.id, "error", err)
+			return
+		}
+	}
 }
 
 // reflected is the token of what an answer includes: its own marks and those it was asked to include.

@@ -89,6 +89,8 @@ func TestOneRequestIsOneRequest(t *testing.T) {
 		{"an honest one in chunks", post("Transfer-Encoding: chunked\r\n", chunked), 201, 1},
 		{"two lengths", post(length+"Content-Length: 5\r\n", orderBody), 400, 0},
 		{"a list of lengths", post("Content-Length: 5, 6\r\n", "{}   "), 400, 0},
+		{"more than its length", post("Content-Length: 40\r\n", orderBody), 400, 0},
+		{"something behind its length", post(length, orderBody+"{}\r\n\r\n"), 201, 1},
 		{"a negative length", post("Content-Length: -1\r\n", orderBody), 400, 0},
 		{"a length with a plus", post("Content-Length: +2\r\n", "{}"), 400, 0},
 		{"a hexadecimal length", post("Content-Length: 0x2\r\n", "{}"), 400, 0},

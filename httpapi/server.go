@@ -26,6 +26,7 @@ const (
 	bodyTimeout   = 15 * time.Second  // for the body, and for each line of an import
 	idleTimeout   = 120 * time.Second // between requests
 	writeTimeout  = 30 * time.Second  // for an answer, once the work is done
+	pieceTimeout  = 10 * time.Second  // for a reader to take the next part of a large answer
 	maxHeader     = 64 << 10
 )
 
@@ -117,7 +118,7 @@ func (s *Server) prepare() (err error) {
 		s.handler = o.Wrap(router)
 	}
 	s.http = &http.Server{
-		Handler: s.handler, ReadHeaderTimeout: o.headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		Handler: s.handler, ReadHeaderTimeout: o.headerTimeout, IdleTimeout: o.idleTimeout, MaxHeaderBytes: maxHeader,
 		ErrorLog:    slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 		BaseContext: func(net.Listener) context.Context { return s.life },
 
