@@ -93,7 +93,7 @@ func (p *program) runNode(ctx context.Context, advertise string) (err error) {
 	fmt.Fprintf(p.out, "The node is ready after %s.\n\n  connect    esdb://%s?tls=false%s\n  data       %s\n",
 		time.Since(began).Round(time.Millisecond), reach, openTo(p.config.NodeAddr), data.file(logFile))
 	if admin.url != "" {
-		fmt.Fprintf(p.out, "  metrics    %s/metrics\n", admin.url)
+		fmt.Fprintf(p.out, "  metrics    %s/metrics%s\n", admin.url, openTo(p.config.AdminAddr))
 	}
 	select {
 	case <-ctx.Done():
