@@ -37,7 +37,7 @@ type Config struct {
 	SnapshotEvery int           `split_words:"true" default:"100" desc:"events between snapshots of a stream; 0: none"`
 	OrderOpenFor  time.Duration `split_words:"true" default:"24h" desc:"how long an order may stay unconfirmed"`
 	PrepareWithin time.Duration `split_words:"true" default:"15m" desc:"how long after confirmation an order must be prepared"`
-	LowStock      int64         `split_words:"true" default:"10" desc:"available pieces below which stock is low"`
+	LowStock      int64         `split_words:"true" default:"10" desc:"available pieces below which stock is low; 0: none is"`
 
 	RateLimit      string        `split_words:"true" default:"100" desc:"requests per principal and second, burst four times that; off only on loopback"`
 	RequestTimeout time.Duration `split_words:"true" default:"10s" desc:"longest a request may take, waiting included for commands"`
@@ -190,4 +190,12 @@ func (c Config) rateLimit() (float64, error) {
 		return 0, errors.New("not a number above 0")
 	}
 	return n, nil
+}
+
+// lowStock is the bound of low stock as options take it: their 0 means the default, the variable's that none is low.
+func (c Config) lowStock() int64 {
+	if c.LowStock == 0 {
+		return -1
+	}
+	return c.LowStock
 }

@@ -158,3 +158,24 @@ func TestTheWelcomeNamesWhatIsOpen(t *testing.T) {
 		t.Errorf("named are %q in:\n%s", named, p.output())
 	}
 }
+
+// TestStockIsLowBelowWhatWasConfigured, in a command's answer as in a query's.
+func TestStockIsLowBelowWhatWasConfigured(t *testing.T) {
+	t.Parallel()
+	for bound, low := range map[string][]bool{"3": {true, false}, "0": {false, false}} {
+		p := startProcess(t, t.TempDir(), nil, "TIDEMARK_LOW_STOCK="+bound)
+		for i, want := range low { // 2 pieces, then 3
+			var received, read struct{ LowStock bool }
+			done, err := p.api.call(t.Context(), "POST", "/v1/inventory/TEA/receipts", map[string]any{"quantity": 2 - i}, &received)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := p.api.call(t.Context(), "GET", "/v1/inventory/TEA", nil, &read, "Tidemark", done.header.Get("Tidemark")); err != nil {
+				t.Fatal(err)
+			}
+			if received.LowStock != want || read.LowStock != want {
+				t.Errorf("LOW_STOCK %s, receipt %d: the command says %v, the query %v, want %v", bound, i, received.LowStock, read.LowStock, want)
+			}
+		}
+	}
+}

@@ -32,7 +32,7 @@ func (machineClock) Ring(d time.Duration) (<-chan time.Time, func()) {
 func (a *app) openReadSide() {
 	a.engine = readmodels.New(readmodels.Options{
 		Documents: a.documents, Streams: a.events, Log: a.store, Clock: machineClock{}, Logger: a.log, Group: a.groupOf,
-		LowStock: a.config.LowStock, OrderOpenFor: a.config.OrderOpenFor, PrepareWithin: a.config.PrepareWithin,
+		LowStock: a.config.lowStock(), OrderOpenFor: a.config.OrderOpenFor, PrepareWithin: a.config.PrepareWithin,
 		Hooks: readmodels.Hooks{
 			Batch: func(model string, counts readmodels.Counts, _ time.Duration) {
 				for outcome, n := range map[string]int{"applied": counts.Applied, "duplicate": counts.Duplicate, "blocked": counts.Blocked,
@@ -111,7 +111,7 @@ func (a *app) openAPI(listener net.Listener) error {
 		Auth:      a.config.auth(),
 		RateLimit: limit, RequestTimeout: a.config.RequestTimeout, TrustedProxies: a.config.TrustedProxies, CORSOrigins: a.config.CorsOrigins,
 		Ready: a.ready, Probe: a.store.Ping, Wrap: telemetry.TraceRequests, Trace: telemetry.TraceParent, Logger: a.log, Now: machineClock{}.Now,
-		Console: consoleHandler(),
+		Console: consoleHandler(), LowStock: a.config.lowStock(),
 		Hooks: httpapi.Hooks{
 			Served: func(operation, _ string, status int, elapsed time.Duration) {
 				a.metrics.Request(operation, strconv.Itoa(status), elapsed)
