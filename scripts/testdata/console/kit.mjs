@@ -8,6 +8,7 @@ import { chromium } from 'playwright-core';
 
 const here = import.meta.dirname;
 const running = new Set();
+process.on('exit', () => { for (const child of running) child.kill('SIGKILL'); }); // whatever happens, nothing stays behind
 const patience = 60000; // milliseconds; a loaded machine is slow, a wrong page never gets there
 
 // begin starts a tidemark process and resolves once its output has the pattern.

@@ -24,7 +24,7 @@ export default async function walk(browser, step) {
     await gone;
     await button('Confirm').click();
     await sees('event_store_unavailable');
-    await page.locator('.ids', { hasText: /request \S+/ }).waitFor();
+    await page.locator('.ids', { hasText: /request \S+/ }).first().waitFor();
     await at('/orders');
     await row('sea').waitFor();
     await at('/catalogue');
@@ -50,7 +50,7 @@ export default async function walk(browser, step) {
     await sees('read_store_unavailable');
     await sees('r-7');
     must(await page.getByText('Loading …').count() === 0, 'it says that it is loading');
-    await page.unrouteAll();
+    await page.unrouteAll({ behavior: 'ignoreErrors' });
     await row('sea').waitFor();
     await page.locator('.problem').waitFor({ state: 'detached' });
   });
@@ -64,7 +64,7 @@ export default async function walk(browser, step) {
       await sees(words);
       await row('SEA-1').waitFor();
       must(waited > 0 && await page.locator('.problem').count() === 0, 'what there is was not shown');
-      await page.unrouteAll();
+      await page.unrouteAll({ behavior: 'ignoreErrors' });
       await page.locator('.stale').waitFor({ state: 'detached' });
     });
   }
@@ -95,7 +95,7 @@ export default async function walk(browser, step) {
     await press('Damage');
     await dialog.waitFor({ state: 'detached' });
     must(keys.length === 2 && keys[0] === keys[1], `keys ${keys}`);
-    await page.unrouteAll();
+    await page.unrouteAll({ behavior: 'ignoreErrors' });
   });
   await step('an answer that comes late does not replace a newer screen', async () => {
     let release;
