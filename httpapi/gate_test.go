@@ -138,6 +138,26 @@ func TestAWaitCountsForItsCaller(t *testing.T) {
 	w.send("GET", "/v1/board", "", "Tidemark", token).expect(http.StatusOK, "")
 }
 
+// TestAnImportCountsForItsCaller: an import lasts as long as its sender likes.
+func TestAnImportCountsForItsCaller(t *testing.T) {
+	i := newIssuer(t)
+	w := i.secured()
+	w.token = i.good(map[string]any{"sub": "ann"})
+	send := func() answered {
+		return w.send("POST", "/v1/import/orders", importLine("a"), "Content-Type", "application/x-ndjson")
+	}
+	for range 2 {
+		leave, err := w.imports.enterAs(t.Context(), "ann")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer leave()
+	}
+	send().expect(http.StatusTooManyRequests, "rate_limited")
+	w.token = i.good(map[string]any{"sub": "ben"})
+	send().expect(http.StatusOK, "")
+}
+
 // TestManyMayAskForReadiness: it is open to everybody, so it must not cost the stores more for it.
 func TestManyMayAskForReadiness(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

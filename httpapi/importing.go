@@ -63,7 +63,7 @@ func (s *Server) importOrders(c echo.Context, o operation, r *request) error {
 	if err := checkMediaType(request, o.media); err != nil {
 		return err
 	}
-	leave, err := s.gates[classImport].enter(request.Context())
+	leave, err := s.imports.enterAs(request.Context(), r.who.caller())
 	if err != nil {
 		return err
 	}

@@ -40,6 +40,7 @@ type Server struct {
 	limiter  *limiter
 	gates    map[string]*gate
 	waits    *turns
+	imports  *turns
 	budget   *budget
 	conns    *connections
 	breaker  *gobreaker.CircuitBreaker[any]
@@ -100,10 +101,10 @@ func (s *Server) prepare() (err error) {
 	s.gates = map[string]*gate{
 		classCommand: newGate(classCommand, o.Limits.Commands, o.Limits, o.Hooks),
 		classQuery:   newGate(classQuery, o.Limits.Queries, o.Limits, o.Hooks),
-		classImport:  newGate(classImport, o.Limits.Imports, o.Limits, o.Hooks),
 		classBody:    newGate(classBody, largeAtOnce, o.Limits, o.Hooks),
 	}
 	s.waits = newTurns(newGate(classWait, o.Limits.Waits, o.Limits, o.Hooks))
+	s.imports = newTurns(newGate(classImport, o.Limits.Imports, o.Limits, o.Hooks))
 	s.budget = newBudget(o.Limits.Bodies)
 	s.streams = newStreamBook(o.Limits, o.Hooks)
 	s.tripped = make(chan struct{}, 1)

@@ -334,3 +334,28 @@ func TestAServerWithoutKeysDoesNotServeTheWorld(t *testing.T) {
 		t.Error("it serves everybody")
 	}
 }
+
+// Probes tell what failed, as a problem like the API's.
+func TestProbesTellWhatFailed(t *testing.T) {
+	status := "ok"
+	mux := http.NewServeMux()
+	Probes(mux, func(context.Context) []Check {
+		return []Check{{Name: "event store", Kind: "dependency", Status: status}}
+	})
+	ask := func(want int) string {
+		t.Helper()
+		recorder := httptest.NewRecorder()
+		mux.ServeHTTP(recorder, httptest.NewRequest("GET", "/readyz", nil))
+		if recorder.Code != want {
+			t.Errorf("%s: %d, want %d", status, recorder.Code, want)
+		}
+		return recorder.Body.String()
+	}
+	ask(http.StatusOK)
+	status = "failed"
+	if body := ask(http.StatusServiceUnavailable); !strings.Contains(body, `"code":"service_not_ready"`) || !strings.Contains(body, `"status":"failed"`) {
+		t.Errorf("says %s", body)
+	}
+	status = "degraded"
+	ask(http.StatusOK)
+}

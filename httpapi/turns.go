@@ -6,8 +6,9 @@ import (
 )
 
 // turns is a gate whose slots callers keep for as long as they like: a wait for a tidemark that never rises takes
-// one for its whole half minute, and questions about the past wait for each other. So that no one keeps the others out, whoever has a share of the slots
-// gets no more of them once half are taken.
+// one for its whole half minute, questions about the past wait for each other, and an import lasts as long as its
+// sender goes on. So that no one keeps the others out, whoever has a share of the slots gets no more of them once
+// half are taken.
 type turns struct {
 	*gate
 	share int

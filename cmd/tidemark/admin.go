@@ -36,12 +36,12 @@ func openFiles() uint64 {
 	return limit.Cur
 }
 
-// startAdmin serves metrics and profiles on their own listener, if one is set.
+// startAdmin serves metrics, profiles and health checks on their own listener, if one is set. A worker has no other.
 func (a *app) startAdmin() error {
 	if a.config.AdminAddr == "" {
 		return nil
 	}
-	admin, err := openAdmin(a.config.AdminAddr, a.metrics)
+	admin, err := openAdmin(a.config.AdminAddr, a.metrics, func(mux *http.ServeMux) { httpapi.Probes(mux, a.ready) })
 	if err != nil {
 		return err
 	}
@@ -63,7 +63,7 @@ type admin struct {
 	failed   chan error
 }
 
-func openAdmin(addr string, metrics *telemetry.Metrics) (*admin, error) {
+func openAdmin(addr string, metrics *telemetry.Metrics, more func(*http.ServeMux)) (*admin, error) {
 	listener, err := listen(addr, "TIDEMARK_ADMIN_ADDR")
 	if err != nil {
 		return nil, err
@@ -75,6 +75,7 @@ func openAdmin(addr string, metrics *telemetry.Metrics) (*admin, error) {
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	more(mux)
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 64 << 10}
 	httpapi.BoundConnections(server, adminConnections, httpapi.Hooks{
 		Shed: func(_, reason string) { metrics.Shed(reason) }, Connections: metrics.Connections("admin", adminConnections),
@@ -98,7 +99,7 @@ func (p *program) nodeAdmin(data *dataDir, log *eventlog.Log) (*admin, error) {
 	metrics := telemetry.NewNodeMetrics()
 	metrics.Engine(engineState(log))
 	metrics.DataDir(data.path, dataFiles)
-	admin, err := openAdmin(p.config.AdminAddr, metrics)
+	admin, err := openAdmin(p.config.AdminAddr, metrics, func(*http.ServeMux) {}) // its health is told on its own listener
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -13,6 +15,26 @@ func TestConnectionsLeaveFilesToTheStores(t *testing.T) {
 	for files, want := range map[uint64]int{0: 16, 256: 128, 1024: 512, 4096: 2048, 16384: maxConnections, 1 << 20: maxConnections, 1<<64 - 1: maxConnections} {
 		if got := connectionsOf(files); got != want {
 			t.Errorf("%d connections with %d files, want %d", got, files, want)
+		}
+	}
+}
+
+// TestTheAdminListenerAnswersHealthChecks: it is the only one that a worker has.
+func TestTheAdminListenerAnswersHealthChecks(t *testing.T) {
+	t.Parallel()
+	e := startEdge(t, edgeOptions{config: func(c *Config) { c.AdminAddr = "127.0.0.1:0" }})
+	for path, want := range map[string]string{"/healthz": `"status":"ok"`, "/readyz": `"name":"event store"`} {
+		response, err := http.Get(e.app.adminURL + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(response.Body)
+		if err := errors.Join(err, response.Body.Close()); err != nil {
+			t.Fatal(err)
+		}
+		starting := path == "/readyz" && response.StatusCode == http.StatusServiceUnavailable // consumers may not be there yet
+		if response.StatusCode != http.StatusOK && !starting || !strings.Contains(string(body), want) {
+			t.Errorf("%s answers %d: %s", path, response.StatusCode, body)
 		}
 	}
 }

@@ -20,7 +20,7 @@ const envPrefix = "TIDEMARK"
 // Config is every setting of the program: TIDEMARK_<NAME> in the environment, --<name> as a flag.
 type Config struct {
 	HTTPAddr  string `split_words:"true" default:"127.0.0.1:8080" desc:"public listener; port 0 picks one and prints it"`
-	AdminAddr string `split_words:"true" desc:"separate listener for /metrics and /debug/pprof; empty: metrics on the public one while that is loopback"`
+	AdminAddr string `split_words:"true" desc:"separate listener for /metrics, /healthz, /readyz and /debug/pprof; empty: metrics on the public one while that is loopback"`
 	DataDir   string `split_words:"true" default:"./data" desc:"directory of the embedded files; locked against a second process"`
 
 	Eventstore string `split_words:"true" default:"embedded" desc:"embedded, or esdb://… or esdb+discover://…"`

@@ -67,6 +67,9 @@ func (p *program) runNode(ctx context.Context, advertise string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, data.Close()) }()
+	if err := data.whole(); err != nil {
+		return err
+	}
 	log, err := eventlog.Open(data.file(logFile), eventlog.Options{Projections: builtinProjections})
 	if err != nil {
 		return plainOpen(data.file(logFile), err)
@@ -208,7 +211,7 @@ func restoreCommand(p *program) *cobra.Command {
 // restore moves the old files aside and copies the backup in. The rename comes last: a crash before it
 // leaves the old log aside and whole, never a half-copied one in place.
 func (p *program) restore(ctx context.Context, data *dataDir, backup string) error {
-	incoming := data.file(logFile + ".incoming")
+	incoming := data.file(incomingFile)
 	err := stage(backup, incoming)
 	if err == nil {
 		err = sound(ctx, incoming)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -83,7 +84,32 @@ func (p *program) logger() (*slog.Logger, error) {
 			format = "text"
 		}
 	}
-	return telemetry.NewLogger(p.errs, p.config.LogLevel, format)
+	log, err := telemetry.NewLogger(p.errs, p.config.LogLevel, format)
+	if err != nil {
+		return nil, err
+	}
+	if names := noSettings(os.Environ()); len(names) > 0 {
+		log.Warn("variables that look like settings are none", "names", names)
+	}
+	return log, nil
+}
+
+// noSettings are the variables that begin like settings and are none: misspelt ones would else pass unnoticed. What
+// Kubernetes sets for a service of that name, our tests and our scripts are left out.
+func noSettings(environ []string) []string {
+	var names []string
+	for _, pair := range environ {
+		name, _, _ := strings.Cut(pair, "=")
+		rest, ours := strings.CutPrefix(name, envPrefix+"_")
+		if !ours || slices.ContainsFunc(settings(), func(s setting) bool { return s.env == name }) {
+			continue
+		}
+		if !strings.Contains("_"+rest+"_", "_SERVICE_") && !strings.Contains("_"+rest+"_", "_PORT_") && !strings.HasPrefix(rest, "TEST_") && rest != "BIN" {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // welcome tells a person where everything is.

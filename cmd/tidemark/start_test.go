@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -65,6 +66,39 @@ func TestAStartThatCannotWorkSaysWhyInOneLine(t *testing.T) {
 				t.Errorf("exit code %d, said:\n%s", code, errs)
 			}
 		})
+	}
+}
+
+// TestMisspeltSettingsAreTold, by name only: what one meant to set may be a secret.
+func TestMisspeltSettingsAreTold(t *testing.T) {
+	got := noSettings([]string{"TIDEMARK_HTTP_ADR=x", "TIDEMARK_HTTP_ADDR=127.0.0.1:0", "TIDEMARKS=1", "HOME=/", "TIDEMARK_AUTH_JWKS_URL=https://user:pass@example", "TIDEMARK_TEST_OUTAGE=1s",
+		"TIDEMARK_SERVICE_HOST=10.0.0.1", "TIDEMARK_SERVICE_PORT_HTTP=80", "TIDEMARK_PORT=tcp://10.0.0.1:80", "TIDEMARK_API_PORT_80_TCP_ADDR=10.0.0.1", "TIDEMARK_BIN=x"})
+	if want := []string{"TIDEMARK_AUTH_JWKS_URL", "TIDEMARK_HTTP_ADR"}; !slices.Equal(got, want) {
+		t.Errorf("tells %q, want %q", got, want)
+	}
+}
+
+// TestABrokenOffRestoreIsNoEmptyLog: what it set aside and what it was about to put in place are both there, but no
+// log; starting would make an empty one, and a second restore mends it.
+func TestABrokenOffRestoreIsNoEmptyLog(t *testing.T) {
+	t.Parallel()
+	dir, backup := t.TempDir(), filepath.Join(t.TempDir(), "backup")
+	log, err := eventlog.Open(backup, eventlog.Options{Relaxed: true})
+	if err == nil {
+		_, err = log.Append(t.Context(), "order-1", eventlog.NoStream, []eventlog.Proposed{{ID: uuid.New(), Type: "Placed"}})
+	}
+	if err := errors.Join(err, log.Close(), copyFile(backup, filepath.Join(dir, incomingFile))); err != nil {
+		t.Fatal(err)
+	}
+	env := []string{"TIDEMARK_DATA_DIR=" + dir, "TIDEMARK_HTTP_ADDR=127.0.0.1:0", "TIDEMARK_NODE_ADDR=127.0.0.1:0", "TIDEMARK_LOG_LEVEL=error"}
+	for _, command := range []string{"serve", "node"} {
+		if code, _, errs := runProgram(t, []string{command}, env...); code != exitFailed || !strings.Contains(errs, "tidemark node restore") {
+			t.Errorf("%s ended with %d: %s", command, code, errs)
+		}
+	}
+	mustRun(t, exitDone, env[0], "node", "restore", backup, "--yes")
+	if out := mustRun(t, exitDone, env[0], "node", "check"); !strings.Contains(out, "1 events in 1 streams") {
+		t.Errorf("after another restore:\n%s", out)
 	}
 }
 

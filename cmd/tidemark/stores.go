@@ -22,6 +22,7 @@ import (
 // Files of the embedded mode.
 const (
 	logFile       = "events.db"
+	incomingFile  = logFile + ".incoming" // what a restore is about to put in place
 	documentsFile = "documents.db"
 	identityFile  = "identity"
 )
@@ -38,6 +39,9 @@ func (a *app) openStores(ctx context.Context) error {
 		data, err := openDataDir(a.config.DataDir)
 		if err != nil {
 			return err
+		}
+		if err := data.whole(); err != nil {
+			return errors.Join(err, data.Close())
 		}
 		a.data = data
 		a.metrics.DataDir(data.path, dataFiles)
