@@ -38,16 +38,6 @@ func openDataDir(path string) (*dataDir, error) {
 	return &dataDir{path: path, lock: file}, nil
 }
 
-// whole refuses a directory in which a restore broke off between setting the old log aside and putting the new one
-// in place: started like that, a node would begin an empty log.
-func (d *dataDir) whole() error {
-	_, err := os.Stat(d.file(logFile))
-	if _, incoming := os.Stat(d.file(incomingFile)); incoming != nil || !errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	return fmt.Errorf("data directory %s has no log, but one that a restore did not put in place; run tidemark node restore again", d.path)
-}
-
 // file is the path of a file in the directory.
 func (d *dataDir) file(name string) string { return filepath.Join(d.path, name) }
 

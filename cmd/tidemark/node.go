@@ -67,12 +67,9 @@ func (p *program) runNode(ctx context.Context, advertise string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, data.Close()) }()
-	if err := data.whole(); err != nil {
-		return err
-	}
-	log, err := eventlog.Open(data.file(logFile), eventlog.Options{Projections: builtinProjections})
+	log, err := data.openLog()
 	if err != nil {
-		return plainOpen(data.file(logFile), err)
+		return err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
 	admin, err := p.nodeAdmin(data, log)

@@ -40,9 +40,6 @@ func (a *app) openStores(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := data.whole(); err != nil {
-			return errors.Join(err, data.Close())
-		}
 		a.data = data
 		a.metrics.DataDir(data.path, dataFiles)
 		a.onStop("data directory", func(context.Context) error { return data.Close() })
@@ -77,9 +74,9 @@ func (a *app) openNode() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	log, err := eventlog.Open(a.data.file(logFile), eventlog.Options{Projections: builtinProjections})
+	log, err := a.data.openLog()
 	if err != nil {
-		return "", errors.Join(plainOpen(a.data.file(logFile), err), closed(listener.Close()))
+		return "", errors.Join(err, closed(listener.Close()))
 	}
 	a.onStop("event log", func(context.Context) error { return log.Close() })
 	a.metrics.Engine(engineState(log))
@@ -105,6 +102,21 @@ func (a *app) openNode() (string, error) {
 		a.nodeAddr = reach
 	}
 	return "esdb://" + reach + "?tls=false", nil
+}
+
+// openLog opens the log of the node, or begins one. It refuses a directory in which a restore broke off between setting
+// the old log aside and putting the new one in place: an empty log would take its place.
+func (d *dataDir) openLog() (*eventlog.Log, error) {
+	path := d.file(logFile)
+	_, missing := os.Stat(path)
+	if _, err := os.Stat(d.file(incomingFile)); err == nil && errors.Is(missing, os.ErrNotExist) {
+		return nil, fmt.Errorf("data directory %s has no log, but one that a restore did not put in place; run tidemark node restore again", d.path)
+	}
+	log, err := eventlog.Open(path, eventlog.Options{Projections: builtinProjections})
+	if err != nil {
+		return nil, plainOpen(path, err)
+	}
+	return log, nil
 }
 
 // engineState tells metrics how a log is.
