@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/uuid"
@@ -80,9 +81,12 @@ func TestEveryOperatorCommandSpeaksJSON(t *testing.T) {
 func TestAnInterruptedJobIsNotLeftBehind(t *testing.T) {
 	for _, own := range []bool{true, false} {
 		ctx, interrupt := context.WithCancel(t.Context())
+		var mu sync.Mutex // a call that is given up is answered beside the next
 		var calls []string
 		state := "running"
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			mu.Lock()
+			defer mu.Unlock()
 			calls = append(calls, r.Method)
 			switch r.Method {
 			case http.MethodGet:
