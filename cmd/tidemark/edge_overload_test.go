@@ -26,7 +26,7 @@ const (
 	overloadStep  = 4 * time.Second
 	overloadConns = 1024                 // connections of the open loop: what may be under way at once
 	overloadLate  = 2 * time.Second      // an answer later than this after its request was due is no goodput
-	overloadRSS   = uint64(512) << 20    // bytes that the service may hold at most
+	overloadRSS   = uint64(640) << 20    // bytes that the service may hold at most: its caches fill during the test, up to their bounds
 	settleWithin  = 60 * time.Second     // for the read models to catch up between steps
 	maxDue        = 4 * overloadConns    // requests that may wait for a connection; more are not sent
 	tick          = 2 * time.Millisecond // how often due requests are handed out
