@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -249,17 +251,32 @@ var counted = regexp.MustCompile(`(?m)^tidemark_(readmodel_deliveries|subscripti
 // Where a subscription broke off, deliveries may have been settled that nobody could acknowledge any more.
 func (e *edge) deliveriesAddUp() {
 	cut := e.config.Eventstore != "embedded"
-	for _, m := range e.app.engine.Models() {
-		e.until("I-26: deliveries of "+m.Name+" add up", patience, func() bool {
-			settled, acknowledged, broken := e.deliveries(m.Name, e.app.group(m).Name)
-			return settled == acknowledged || (cut || broken > 0) && settled > acknowledged
+	var last string
+	defer func() {
+		if e.t.Failed() {
+			e.t.Log(last)
+		}
+	}()
+	e.until("I-26: deliveries add up", patience, func() bool {
+		lines := e.counted()
+		return !slices.ContainsFunc(e.app.engine.Models(), func(m *readmodels.Model) bool {
+			settled, acknowledged, broken := deliveries(lines, m.Name, e.app.group(m).Name)
+			adds := settled == acknowledged || (cut || broken > 0) && settled > acknowledged
+			if !adds {
+				last = fmt.Sprintf("I-26: %s settled %g deliveries and acknowledged %g; its subscription broke off %g times", m.Name, settled, acknowledged, broken)
+			}
+			return !adds
 		})
-	}
+	})
 }
 
-// deliveries are how many a read model has settled, how many its group has acknowledged, and how often the
-// subscription to it broke off.
-func (e *edge) deliveries(model, group string) (settled, acknowledged, broken float64) {
+// counter is a line of the metrics.
+type counter struct {
+	labels string
+	n      float64
+}
+
+func (e *edge) counted() (lines []counter) {
 	e.t.Helper()
 	w := httptest.NewRecorder()
 	e.app.metrics.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
@@ -271,14 +288,22 @@ func (e *edge) deliveries(model, group string) (settled, acknowledged, broken fl
 		if err != nil {
 			e.t.Fatal(err)
 		}
-		labels := line[2]
+		lines = append(lines, counter{line[2], n})
+	}
+	return lines
+}
+
+// deliveries are how many a read model has settled, how many its group has acknowledged, and how often the
+// subscription to it broke off.
+func deliveries(lines []counter, model, group string) (settled, acknowledged, broken float64) {
+	for _, line := range lines {
 		switch {
-		case strings.Contains(labels, `what="`+group+`"`):
-			broken += n
-		case strings.Contains(labels, `readmodel="`+model+`"`) && !strings.Contains(labels, `outcome="failed"`):
-			settled += n
-		case strings.Contains(labels, `group="`+group+`"`) && strings.Contains(labels, `outcome="ack"`):
-			acknowledged += n
+		case strings.Contains(line.labels, `what="`+group+`"`):
+			broken += line.n
+		case strings.Contains(line.labels, `readmodel="`+model+`"`) && !strings.Contains(line.labels, `outcome="failed"`):
+			settled += line.n
+		case strings.Contains(line.labels, `group="`+group+`"`) && strings.Contains(line.labels, `outcome="ack"`):
+			acknowledged += line.n
 		}
 	}
 	return settled, acknowledged, broken
