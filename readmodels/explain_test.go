@@ -62,6 +62,7 @@ func keyed(t *rapid.T, v view) (values, keys map[string]string) {
 // The events that an explanation names for a field, folded alone, show what the field shows: each field of
 // each document of each screen, whatever the history.
 func TestExplanationsAreTrue(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		s := newScript()
 		drawHistory(t, s, 60)
@@ -131,6 +132,7 @@ func perDocument(causes []Cause) map[string][]Cause {
 
 // Sums over many documents are explained by events that, folded alone, add up to them.
 func TestExplanationsOfSumsAreTrue(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		s := newScript()
 		drawHistory(t, s, 60)
@@ -263,6 +265,7 @@ func TestExplainIsPartOfTheAnswer(t *testing.T) {
 
 // The running sums of entries and movements are explained, too.
 func TestExplanationsOfRowsAreTrue(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		s := newScript()
 		drawHistory(t, s, 60)

@@ -31,6 +31,7 @@ func dumpAll(t *rapid.T, e *Engine) map[string]map[string]string {
 // Whatever order deliveries come in, repeated and lost ones included, in batches of any size and to any
 // number of workers, the documents end in the same bytes.
 func TestAnyDeliveryEndsInTheSameBytes(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		s := newScript()
 		drawHistory(t, s, 60)

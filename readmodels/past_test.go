@@ -45,6 +45,7 @@ func pictures(t *rapid.T, e *Engine, question Ask) map[string]string {
 
 // Time travel equals a recording taken at the time.
 func TestThePastIsAsItWas(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		s := newScript()
 		live := s.side(newMemory())

@@ -117,6 +117,7 @@ func TestVerifyWaitsOnceForWhatIsMissing(t *testing.T) {
 // Where no worker runs, nobody takes over the job of a command that was killed; the next command does. If the
 // first was only held up, it finds its job ended and leaves off.
 func TestAnAbandonedJobMakesRoom(t *testing.T) {
+	t.Parallel()
 	s, store := newScript(), newMemory()
 	stocked(s, 5)
 	held := newSlow(store, "stock_levels_2")

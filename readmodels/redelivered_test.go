@@ -33,6 +33,7 @@ func (k *torn) Write(ctx context.Context, collection string, puts []Put) ([]bool
 // another one; what it did acknowledge never does. No sweep helps. Nothing is lost and nothing is applied twice, because
 // an event is marked as processed by the very write that it changes the document with.
 func TestAWorkerKilledAtAWriteLosesAndDoublesNothing(t *testing.T) {
+	t.Parallel()
 	parts := map[string]func([]Put) []Put{
 		"before":  func([]Put) []Put { return nil },
 		"amid":    func(puts []Put) []Put { return puts[:len(puts)/2] },

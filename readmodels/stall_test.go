@@ -63,6 +63,7 @@ func (a *away) Ping(ctx context.Context) error {
 // A read model that has work and makes no progress says so, with what it looks like and the command that
 // mends it, whatever the reason; and it is live again, without a cause, once it goes on.
 func TestAStallNamesItsCauseAndTheCommandThatMendsIt(t *testing.T) {
+	t.Parallel()
 	var group atomic.Pointer[GroupState]
 	const model = "stock_levels"
 	cases := map[string]struct {

@@ -94,6 +94,7 @@ func wrongIn(t *testing.T, store, should *memory, g generation) []string {
 // One event that was folded wrongly, in any read model: verify and the comparison of a rebuild name exactly the
 // documents, rows and fields that are affected, and after the switch nothing is.
 func TestOneWrongFoldIsFoundInEveryReadModel(t *testing.T) {
+	t.Parallel()
 	histories := rapid.Custom(func(t *rapid.T) *script {
 		s := newScript()
 		drawHistory(t, s, 150)

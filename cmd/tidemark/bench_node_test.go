@@ -10,6 +10,7 @@ import (
 
 // The benchmark checks what it reads; a short run of all of it shows that it still can.
 func TestBenchNodePrintsEveryMeasurement(t *testing.T) {
+	t.Parallel()
 	var out bytes.Buffer
 	p := &program{out: &out, errs: io.Discard}
 	if err := p.benchNode(t.Context(), benchOptions{duration: 20 * time.Millisecond, events: 5_300, dir: t.TempDir()}); err != nil {

@@ -86,6 +86,7 @@ func (p *promising) reaches(path, field string, want any) {
 // TestEveryCommandKeepsItsPromises: a dry run changes nothing, If-Match applies at one revision only, and
 // the same key gets the same answer, from memory, from snapshots, from first events and after a restart.
 func TestEveryCommandKeepsItsPromises(t *testing.T) {
+	t.Parallel()
 	e := startEdge(t, edgeOptions{config: func(c *Config) { c.SnapshotEvery = 2; c.RateLimit = "off" }})
 	p := &promising{edge: e}
 	products, stock := "/v1/products/TEA", "/v1/inventory/TEA"

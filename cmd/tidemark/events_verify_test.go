@@ -11,6 +11,7 @@ import (
 // TestVerifyFindsTheFirstBadEvent: whoever changes events in the file itself, behind everybody's back, is
 // found out, at the first event that is not what it was, and nowhere else.
 func TestVerifyFindsTheFirstBadEvent(t *testing.T) {
+	t.Parallel()
 	source := startProcess(t, t.TempDir(), nil)
 	good, bad := openAccount(t, source.api), openAccount(t, source.api)
 	for _, account := range []string{good, bad} {

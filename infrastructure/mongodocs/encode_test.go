@@ -115,6 +115,7 @@ func TestTooDeep(t *testing.T) {
 
 // Numbers in a list take up to eight times as much room in the stored form as in the body.
 func TestTooLarge(t *testing.T) {
+	t.Parallel()
 	for n, want := range map[int]error{1 << 19: nil, 1 << 21: errTooLarge} {
 		body := `{"a":[0` + strings.Repeat(`,0`, n-1) + `]}`
 		if _, err := encodeDocument(readmodels.Document{ID: "a", Version: 1, Body: []byte(body)}, token{}); !errors.Is(err, want) {
