@@ -115,6 +115,7 @@ async function keyboard(browser, step, service, screens) {
     await dialog.waitFor({ state: 'detached' });
     must((await focused()).text === 'Add item', 'the focus does not come back');
     await page.keyboard.press('Enter');
+    await dialog.waitFor();
     await page.keyboard.type('KEY-1');
     await page.keyboard.press('Tab');
     await page.keyboard.press('Tab');
